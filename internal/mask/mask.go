@@ -38,6 +38,14 @@ func Text(s string, personal ...string) string {
 			s = strings.ReplaceAll(s, p, Hidden)
 		}
 	}
+	if plain(s) {
+		return s
+	}
+	return scrub(s)
+}
+
+// scrub is the whole of Text but for the given values.
+func scrub(s string) string {
 	s = strings.Map(printable, strings.ToValidUTF8(s, "\uFFFD"))
 	for _, re := range shapes {
 		s = hide(re, s)
