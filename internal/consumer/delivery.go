@@ -1,0 +1,115 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"essworker/internal/event"
+)
+
+// delivery is one event in a worker's hands, from arrival to settlement.
+type delivery struct {
+	msg    *nats.Msg
+	seq    uint64    // place in the events stream
+	number uint64    // how often the event was delivered; a hint, never the truth
+	stored time.Time // when the event was accepted, by the server's clock
+	taken  time.Time // when it arrived here
+
+	event event.Event // as far as it could be read
+	key   string      // names the event, or the message if it could not be read
+	about string      // what the result is about: a userId, sealId or scene key
+
+	// patience is when the event counts as stuck: from then on nothing extends its
+	// deadline, so that another worker gets it. Zero while it waits for a slot.
+	patience atomic.Int64
+}
+
+func newDelivery(msg *nats.Msg) (*delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	return &delivery{
+		msg: msg, seq: meta.Sequence.Stream, number: meta.NumDelivered, stored: meta.Timestamp, taken: time.Now(),
+		key: event.KeyOfMessage(meta.Sequence.Stream, meta.Timestamp),
+	}, nil
+}
+
+// identify takes the event's own name once it is known.
+func (d *delivery) identify() {
+	if id, source := d.event.ID(), d.event.Source(); id != "" && source != "" {
+		d.key = event.Key(source, id)
+	}
+}
+
+// ack settles the event for good and waits for the server's word: a work queue
+// removes and syncs an event before it answers.
+func (d *delivery) ack(ctx context.Context, nc *nats.Conn) error {
+	if _, err := nc.RequestWithContext(ctx, d.msg.Reply, []byte("+ACK")); err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	return nil
+}
+
+// again hands the event back; it comes again to whoever asks first after the delay.
+func (d *delivery) again(nc *nats.Conn, delay time.Duration) error {
+	body := []byte("-NAK")
+	if delay > 0 {
+		body = append(strconv.AppendInt(append(body, ` {"delay": `...), int64(delay), 10), '}')
+	}
+	return nc.Publish(d.msg.Reply, body)
+}
+
+// hand is the events a lane holds, whose deadlines are extended while they wait.
+type hand struct {
+	mu   sync.Mutex
+	held map[*delivery]struct{}
+}
+
+func (h *hand) take(d *delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held[d] = struct{}{}
+}
+
+func (h *hand) drop(d *delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.held, d)
+}
+
+// beat extends the deadline of every event that is not stuck, three times as often
+// as needed, until ctx ends.
+func (h *hand) beat(ctx context.Context, nc *nats.Conn, ackWait time.Duration) {
+	tick := time.NewTicker(ackWait / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now().UnixNano()
+		for _, d := range h.all() {
+			if p := d.patience.Load(); p == 0 || now < p {
+				_ = nc.Publish(d.msg.Reply, []byte("+WPI")) // the next beat makes up for a lost one
+			}
+		}
+	}
+}
+
+func (h *hand) all() []*delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*delivery, 0, len(h.held))
+	for d := range h.held {
+		all = append(all, d)
+	}
+	return all
+}

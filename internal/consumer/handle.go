@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"essworker/internal/dlq"
+	"essworker/internal/event"
+	"essworker/internal/fault"
+	"essworker/internal/fleet"
+)
+
+// errDone says that the event has its result already.
+var errDone = errors.New("the event is done")
+
+// errBroker marks a failure of our own store: it says nothing about the event,
+// which goes back as it came.
+var errBroker = errors.New("the broker did not answer")
+
+// errStopping says that the worker stops before the event had its turn.
+var errStopping = errors.New("shutting down")
+
+// handle takes one event from arrival to settlement. While ctx lives the event may
+// wait for its slot; work lives until calls in flight must end.
+func (l *lane) handle(ctx, work context.Context, d *delivery) {
+	l.metrics.inFlight.Add(work, 1, l.metrics.lane)
+	defer l.metrics.inFlight.Add(work, -1, l.metrics.lane)
+	defer l.hand.drop(d)
+	seated := true
+	leave := func() { // the seat is for waiting only
+		if seated {
+			<-l.seats
+			seated = false
+		}
+	}
+	defer func() { leave(); <-l.slots }()
+
+	t := &trip{start: time.Now(), work: work}
+	data, err := l.try(ctx, d, t, leave)
+	d.patience.Store(0) // settling waits for the broker for as long as it takes
+	t.err = l.settle(t.work, d, t, data, err)
+	l.report(t.work, d, t)
+}
+
+// trip is what one delivery came to, for the one log line about it.
+type trip struct {
+	start   time.Time
+	work    context.Context //nolint:containedctx // begins its span on the way, and lives as long as the trip
+	record  fleet.Record    // attempts before this delivery
+	waited  time.Duration
+	called  time.Duration // 0: no call was made
+	made    bool          // a call was made
+	probe   bool
+	fault   *fault.Error
+	outcome string
+	reason  fault.Reason
+	letter  uint64
+	delay   time.Duration
+	result  string // type of the result event
+	err     error  // settling failed: the event will come again
+}
+
+// try is the straight line. It gives the data of the result, or what went wrong.
+// A panic anywhere on it is the event's: another try would crash again.
+func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("an event crashed its handler", "lane", l.route.Type, "seq", d.seq, "stack", string(debug.Stack()))
+			data, err = nil, &fault.Error{
+				Kind: fault.Permanent, Reason: fault.Poison, Code: "Panic",
+				Message: fmt.Sprintf("the handler crashed (%T)", p),
+			}
+		}
+	}()
+	l.moved(d)
+	if err := l.remember(t.work, d, t); err != nil {
+		return nil, err
+	}
+	d.event, err = event.Parse(l.route.Type, d.msg.Header, d.msg.Data)
+	d.identify()
+	t.work, _ = l.startSpan(t.work, d, t.start)
+	if done := l.finished(t.work, d); done != nil {
+		return nil, done
+	}
+	if err != nil {
+		return nil, err
+	}
+	job, err := l.route.Prepare(d.event.Data())
+	d.about = job.Subject
+	if err != nil {
+		return nil, err
+	}
+	call := fleet.Call{Tenant: job.Tenant, Key: d.key}
+	if err := l.gate.Check(call); err != nil {
+		return nil, err
+	}
+	d.patience.Store(0)
+	err = l.gate.Slot(ctx)
+	leave()
+	l.moved(d)
+	t.waited = time.Since(t.start)
+	if err != nil {
+		return nil, errStopping
+	}
+	called := time.Now()
+	data, t.probe, err = l.gate.Do(t.work, call, job.Call)
+	if t.made = reached(err); t.made {
+		t.called = time.Since(called)
+	}
+	return data, err
+}
+
+// moved notes that the event is alive: it is stuck only if it stays here for long.
+func (l *lane) moved(d *delivery) {
+	d.patience.Store(time.Now().Add(stuckAfter * l.topo.AckWait).UnixNano())
+}
+
+// remember looks up what earlier deliveries have left behind. A first delivery has
+// left nothing, so the common case costs nothing.
+func (l *lane) remember(ctx context.Context, d *delivery, t *trip) error {
+	if d.number <= 1 {
+		t.record = fleet.Record{Seen: 1}
+		return nil
+	}
+	record, err := l.attempts.Get(ctx, l.consumer, d.seq)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroker, err)
+	}
+	t.record = record.At(d.number)
+	if n := t.record.Crashes; n >= l.cfg.PoisonAfter {
+		// Of its identity only what the headers say: reading the payload may be what crashes.
+		d.event, _ = event.Parse(l.route.Type, d.msg.Header, nil)
+		d.identify()
+		return &fault.Error{
+			Kind: fault.Permanent, Reason: fault.Poison, Code: "NoTrace",
+			Message: fmt.Sprintf("%d deliveries ended without a trace: the event crashed or stalled its worker", n),
+		}
+	}
+	return nil
+}
+
+// finished tells whether the event needs no call any more: errDone if it has its
+// result, or what an earlier delivery has left unfinished.
+func (l *lane) finished(ctx context.Context, d *delivery) error {
+	if d.number > 1 {
+		id, err := l.letters.Find(ctx, l.route.Type, d.seq, d.stored)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBroker, err)
+		}
+		if id > 0 {
+			return &letterError{id}
+		}
+	}
+	success, failure := l.topo.ResultSubject(l.route.Success, d.key), l.topo.ResultSubject(l.route.Failure, d.key)
+	found, err := l.ledger.Last(ctx, success, failure)
+	if err != nil {
+		return fmt.Errorf("%w: look for a result: %w", errBroker, err)
+	}
+	if found[success] != nil {
+		return errDone
+	}
+	// A replay is there to mend a failure, so a failure does not finish it.
+	if replays, _ := dlq.Generation(d.msg.Header); found[failure] != nil && replays == 0 {
+		return errDone
+	}
+	return nil
+}
+
+// letterError says that an earlier delivery of this event has stored its letter
+// and was cut off before it could say so.
+type letterError struct{ id uint64 }
+
+func (e *letterError) Error() string { return fmt.Sprintf("the event is letter %d already", e.id) }
+
+// reached tells whether a call went out: not past a closed gate, and not when our own
+// side found at the last moment that the event is too late.
+func reached(err error) bool {
+	if _, closed := errors.AsType[*fleet.ClosedError](err); closed {
+		return false
+	}
+	f := fault.Of(err)
+	return f == nil || (f.Reason != fault.Expired && f.Reason != fault.Invalid)
+}

@@ -1,0 +1,90 @@
+package consumer_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"essworker/internal/esssim"
+	"essworker/internal/fault"
+	"essworker/internal/handlers"
+)
+
+var seeds = flag.Int("seeds", 200, "how many seeds TestHostile_lawsHold plays")
+
+// TestHostile_lawsHold plays a random afternoon for every seed: the vendor loses
+// answers, breaks off, stalls, throttles and answers nonsense, while workers come,
+// go and die. Whatever happens, nothing is lost and nothing has two results.
+func TestHostile_lawsHold(t *testing.T) {
+	t.Parallel()
+	for seed := range *seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, y *yard) { afternoon(t, y, uint64(seed)) }) //nolint:gosec // small and positive
+		})
+	}
+}
+
+func afternoon(t *testing.T, y *yard, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	y.sim.Inject(esssim.Fault{
+		Kind: esssim.Hostile, Seed: seed, Ratio: 0.1 + 0.4*rnd.Float64(), Delay: time.Duration(rnd.IntN(40)) * time.Second,
+		Kinds: []esssim.Kind{
+			esssim.Latency, esssim.HangBefore, esssim.HangAfter, esssim.ResetBefore, esssim.ResetAfter, esssim.Status,
+			esssim.Truncated, esssim.Null, esssim.EmptyObject, esssim.NotJSON, esssim.Hollow, esssim.NoCode,
+			esssim.Throttle, esssim.SlowBody, esssim.Gzip, esssim.Wording,
+		},
+	})
+	var stops, kills []func()
+	start := func() {
+		stop, kill := y.worker()
+		stops, kills = append(stops, stop), append(kills, kill)
+	}
+	start()
+	start()
+	for range 4 {
+		y.publish(6)
+		y.spoil(rnd)
+		time.Sleep(time.Duration(rnd.IntN(5000)) * time.Millisecond)
+		i := rnd.IntN(len(stops))
+		switch rnd.IntN(3) {
+		case 0:
+			stops[i]()
+		case 1:
+			kills[i]()
+		default:
+			continue
+		}
+		stops, kills = append(stops[:i], stops[i+1:]...), append(kills[:i], kills[i+1:]...)
+		start()
+	}
+	time.Sleep(5 * time.Minute)
+	y.sim.ClearFaults()
+	y.settle(2 * time.Hour)
+	for _, stop := range stops {
+		stop()
+	}
+	// Attempts run out under such a vendor, and a worker may die with an event in hand
+	// three times: both are letters an operator replays.
+	y.checkLaws(fault.Exhausted, fault.Poison)
+}
+
+// spoil publishes one event that can only fail: for good at the vendor, or unreadable.
+func (y *yard) spoil(rnd *rand.Rand) {
+	y.t.Helper()
+	id := fmt.Sprintf("bad%d", len(y.events))
+	switch rnd.IntN(3) {
+	case 0:
+		y.send("employee.onboarded", id, `{"userId":"nobody","openId":"n1"}`)
+		y.events = append(y.events, published{"employee.onboarded", id, true})
+	case 1:
+		y.send("seal.grant.requested", id, `{"sealId":"s"}`)
+		y.events = append(y.events, published{"seal.grant.requested", id, true})
+	default:
+		y.raw(handlers.Types()[rnd.IntN(3)], nats.Header{"X": {"y"}}, []byte("\x00 not an event"))
+	}
+}

@@ -1,0 +1,171 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
+
+	"essworker/internal/dlq"
+	"essworker/internal/event"
+	"essworker/internal/fleet"
+	"essworker/internal/stream"
+	"essworker/internal/topology"
+)
+
+const (
+	// seatsPaced is how many events of a paced lane wait in hand for their slot: enough
+	// that the next slot never goes unused, few enough that others find work.
+	seatsPaced = 4
+	// stuckAfter is when an event counts as stuck, in ack waits since it was last
+	// seen to move. No call may take that long: --ess-timeout is far below it.
+	stuckAfter = 5
+)
+
+// lane is the path of one event type: one consumer, one action, one gate.
+type lane struct {
+	cfg      Config
+	topo     topology.Config
+	route    event.Route
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	ledger   *stream.Lookup // of the results: what has one is done
+	gate     *fleet.Gate
+	attempts *fleet.Attempts
+	letters  *dlq.Box
+	log      *slog.Logger
+	tracer   trace.Tracer
+	metrics  laneMetrics
+	policy   policy
+	consumer string
+
+	slots chan struct{} // a call each
+	seats chan struct{} // an event in hand that has not been called for yet, each
+	hand  hand
+}
+
+// run takes events until ctx ends, then sees the calls in flight through.
+func (l *lane) run(ctx context.Context) error {
+	work, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(l.cfg.Drain, func() { cut(fleet.ErrInterrupted) })
+	})()
+
+	var inFlight sync.WaitGroup
+	beat, still := context.WithCancel(context.WithoutCancel(ctx))
+	var beating sync.WaitGroup
+	beating.Go(func() { l.hand.beat(beat, l.nc, l.topo.AckWait) })
+
+	pull := newPuller(l.nc, l.topo.EventsStream(), l.consumer, l.cfg.Concurrency)
+	err := l.take(ctx, work, pull, &inFlight)
+	l.handBack(work, pull.withdraw())
+	inFlight.Wait()
+	still()
+	beating.Wait()
+	return err
+}
+
+// take is the loop: an open gate first, then a free slot, then an event.
+func (l *lane) take(ctx, work context.Context, pull *puller, inFlight *sync.WaitGroup) error {
+	for {
+		probe, err := l.gate.Enter(ctx)
+		if err != nil || !l.reserve(ctx) {
+			return nil //nolint:nilerr // the only error is the end of ctx, which is how a lane ends well
+		}
+		d, err := l.next(ctx, pull, probe)
+		if err != nil {
+			l.release()
+			if err := l.pause(ctx, pull, err); err != nil {
+				return err
+			}
+			continue
+		}
+		l.hand.take(d)
+		if probe {
+			l.handle(ctx, work, d) // one at a time, and nothing beside it
+		} else {
+			inFlight.Go(func() { l.handle(ctx, work, d) })
+		}
+	}
+}
+
+// reserve takes a slot and a seat before any event is taken; false when ctx ends.
+func (l *lane) reserve(ctx context.Context) bool {
+	for _, sem := range []chan struct{}{l.slots, l.seats} {
+		select {
+		case sem <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (l *lane) release() { <-l.slots; <-l.seats }
+
+// next takes one event; nothing beyond the free slots and seats is asked for.
+func (l *lane) next(ctx context.Context, pull *puller, probe bool) (*delivery, error) {
+	changed, closed := l.gate.Closed()
+	if closed {
+		return nil, errGate
+	}
+	want := 1
+	if !probe {
+		want += min(cap(l.slots)-len(l.slots), cap(l.seats)-len(l.seats))
+	}
+	msg, err := pull.next(ctx, want, changed)
+	if err != nil {
+		return nil, err
+	}
+	return newDelivery(msg)
+}
+
+// pause draws the conclusion when no event came; its error ends the lane.
+func (l *lane) pause(ctx context.Context, pull *puller, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return fmt.Errorf("lane %s: %w", l.route.Type, err)
+	case errors.Is(err, errGate):
+		// While the gate is closed nobody would extend the deadlines of what is on its way.
+		if _, closed := l.gate.Closed(); closed {
+			l.handBack(ctx, pull.withdraw())
+		}
+		return nil
+	}
+	l.log.Warn("no events can be taken", "lane", l.route.Type, "why", err)
+	select {
+	case <-time.After(pullPause + jitter(pullPause)):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// handBack returns events that nothing was done with.
+func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
+	for _, msg := range msgs {
+		d, err := newDelivery(msg)
+		if err != nil {
+			l.log.Error("an event without metadata cannot be handed back", "lane", l.route.Type, "why", err)
+			continue
+		}
+		l.wait(ctx, d, fleet.Record{}, 0)
+	}
+}
+
+// jitter is a random part of d, all of it included.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d) + 1 //nolint:gosec // spreads load, guards nothing
+}

@@ -1,0 +1,160 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// pullExpires is how long a request for events stands. A request cannot be taken
+	// back, and an event sent to nobody comes again only after its ack wait; so a lane
+	// that stops waits its requests out, and they are short.
+	pullExpires = time.Second
+	// pullQuiet is when requests are given up for lost: they must have ended long ago.
+	pullQuiet = 3 * pullExpires
+	// pullPause is the wait before asking again after the server refused.
+	pullPause = 250 * time.Millisecond
+)
+
+// errGate says that the lane's gate has changed while it waited for an event.
+var errGate = errors.New("the gate has changed")
+
+// puller asks the lane's consumer for as many events as the lane has hands free,
+// and never for more: what a slow worker does not hold, others can take.
+//
+// It speaks the pull protocol itself because the client library takes a published
+// message with a Status header for a status of the server and drops it, and loses
+// the events that arrive while a fetch is being cancelled. Here an event is what
+// has a reply to acknowledge it with, and withdraw reads until the last one. Only
+// the lane's own goroutine uses a puller.
+type puller struct {
+	nc      *nats.Conn
+	subject string // of the consumer's requests
+	room    int    // the most events ever asked for at once
+
+	sub       *nats.Subscription
+	inbox     chan *nats.Msg
+	connected chan nats.Status
+	asked     int         // events asked for that have not come
+	quiet     *time.Timer // runs out when nothing at all is heard
+}
+
+func newPuller(nc *nats.Conn, stream, consumer string, room int) *puller {
+	return &puller{
+		nc: nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, room: room,
+		connected: nc.StatusChanged(nats.CONNECTED), quiet: time.NewTimer(pullQuiet),
+	}
+}
+
+// next gives the next event, asking the server to have up to want under way.
+func (p *puller) next(ctx context.Context, want int, gate <-chan struct{}) (*nats.Msg, error) {
+	for {
+		if err := p.ask(want); err != nil {
+			return nil, err
+		}
+		select {
+		case msg := <-p.inbox:
+			if isEvent(msg) {
+				p.asked--
+				return msg, nil
+			}
+			if err := p.status(msg); err != nil {
+				return nil, err
+			}
+		case <-p.quiet.C:
+			p.reset()
+		case <-p.connected: // the requests went down with the old connection
+			p.reset()
+		case <-gate:
+			return nil, errGate
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// ask tops the requests up once half of what is wanted is used up, so that a busy
+// lane asks for many events at a time and an idle one asks once.
+func (p *puller) ask(want int) error {
+	if p.asked > want/2 {
+		return nil
+	}
+	if p.sub == nil {
+		// Room for every event asked for twice over, and for the statuses between them.
+		p.inbox = make(chan *nats.Msg, 2*p.room+64)
+		sub, err := p.nc.ChanSubscribe(p.nc.NewInbox(), p.inbox)
+		if err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		p.sub = sub
+	}
+	body, err := json.Marshal(struct {
+		Batch   int           `json:"batch"`
+		Expires time.Duration `json:"expires"`
+	}{want - p.asked, pullExpires})
+	if err != nil {
+		return fmt.Errorf("encode pull request: %w", err)
+	}
+	if err := p.nc.PublishRequest(p.subject, p.sub.Subject, body); err != nil {
+		return fmt.Errorf("ask for events: %w", err)
+	}
+	p.asked = want
+	p.quiet.Reset(pullQuiet)
+	return nil
+}
+
+// status reads what the server says about a request. Whatever is not an ordinary
+// end of one makes the puller start over: then the count of events under way is
+// right again, whatever has happened to it.
+func (p *puller) status(msg *nats.Msg) error {
+	switch code := msg.Header.Get("Status"); code {
+	case "404", "408": // the request has ended
+		if n, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages")); err == nil && n <= p.asked {
+			p.asked -= n
+			return nil
+		}
+		p.reset()
+		return nil
+	default:
+		p.reset()
+		return fmt.Errorf("the server refused to hand out events: %s %s", code, msg.Header.Get("Description"))
+	}
+}
+
+// reset forgets requests that have gone wrong.
+func (p *puller) reset() {
+	if p.sub != nil {
+		_ = p.sub.Unsubscribe() // it fails only on a closed connection
+	}
+	p.sub, p.asked = nil, 0
+	p.quiet.Reset(pullQuiet)
+}
+
+// withdraw waits for the end of every request and gives the events that still came.
+func (p *puller) withdraw() []*nats.Msg {
+	var left []*nats.Msg
+	for p.asked > 0 {
+		select {
+		case msg := <-p.inbox:
+			if isEvent(msg) {
+				p.asked--
+				left = append(left, msg)
+			} else if err := p.status(msg); err != nil {
+				return left
+			}
+		case <-p.quiet.C:
+			p.reset()
+		}
+	}
+	p.reset()
+	return left
+}
+
+// isEvent tells an event from a status of the server, whatever headers it has.
+func isEvent(msg *nats.Msg) bool { return msg.Reply != "" }

@@ -1,0 +1,238 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"essworker/internal/dlq"
+	"essworker/internal/event"
+	"essworker/internal/fault"
+	"essworker/internal/fleet"
+	"essworker/internal/stream"
+)
+
+// The outcomes of a delivery, as logs and metrics name them.
+const (
+	succeeded = "succeeded" // a success result is stored
+	duplicate = "duplicate" // it was done already
+	lettered  = "lettered"  // a letter and a failure result are stored
+	retrying  = "retrying"  // it comes again, one attempt poorer
+	waited    = "waiting"   // it comes again, and has lost nothing
+)
+
+// brokerPause is the wait before an event comes again that the broker has kept us
+// from working on.
+const brokerPause = time.Second
+
+// settle does what follows a try, in the order that loses nothing: what is to be
+// known is stored before the event is acknowledged. Its error means that the event
+// was not settled and comes again by itself.
+func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, err error) error {
+	if err == nil {
+		err = l.fits(data)
+	}
+	if letter, ok := errors.AsType[*letterError](err); ok {
+		return l.resume(ctx, d, t, letter.id)
+	}
+	closed, isClosed := errors.AsType[*fleet.ClosedError](err)
+	switch {
+	case err == nil:
+		t.outcome, t.result = succeeded, l.route.Success
+		t.record.Made++
+		if err := l.publish(ctx, d, l.route.Success, data); err != nil {
+			return err
+		}
+		return l.done(ctx, d, t)
+	case errors.Is(err, errDone):
+		t.outcome = duplicate
+		return l.done(ctx, d, t)
+	case isClosed:
+		t.outcome, t.delay = waited, closed.RetryIn+jitter(max(time.Second, closed.RetryIn))
+		return l.wait(ctx, d, t.record, t.delay)
+	case errors.Is(err, errStopping):
+		t.outcome = waited
+		return l.wait(ctx, d, t.record, 0)
+	case errors.Is(err, errBroker):
+		t.fault = fault.Of(err)
+		t.outcome, t.delay = waited, brokerPause+jitter(brokerPause)
+		return l.wait(ctx, d, t.record, t.delay)
+	}
+	return l.failed(ctx, d, t, err)
+}
+
+// failed carries out the verdict about a fault.
+func (l *lane) failed(ctx context.Context, d *delivery, t *trip, err error) error {
+	t.fault = fault.Of(err)
+	v := judge(t.fault, attempt{
+		Calls: t.record.Calls, Uncharged: t.record.Made - t.record.Calls,
+		Probe: t.probe, Interrupted: isInterrupted(ctx, err),
+	}, l.policy)
+	if t.made {
+		t.record.Made++
+		if v.Charged {
+			t.record.Calls++
+		}
+	}
+	if v.Letter != "" {
+		t.outcome, t.reason, t.result = lettered, v.Letter, l.route.Failure
+		return l.park(ctx, d, t)
+	}
+	t.outcome, t.delay = waited, v.Delay
+	switch {
+	case v.Charged:
+		t.outcome, t.delay = retrying, jitter(v.Delay)
+	case v.Delay > 0: // the delay keeps the event away from something shut: spread it above
+		t.delay += jitter(v.Delay / 2)
+	}
+	return l.wait(ctx, d, t.record, t.delay)
+}
+
+// park stores the letter, then says so in a failure result, then lets the event go.
+func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
+	now := time.Now()
+	err := l.insist(ctx, func(ctx context.Context) (err error) {
+		t.letter, err = l.letters.Put(ctx, dlq.Failed{
+			Type: l.route.Type, Action: l.route.Action, Consumer: l.consumer, Stream: l.topo.EventsStream(),
+			StreamSeq: d.seq, Stored: d.stored, Deliveries: d.number,
+			Subject: d.msg.Subject, Header: d.msg.Header, Data: d.msg.Data, Event: d.event,
+			Fault: t.fault, Reason: t.reason, Attempts: t.record.Made, FailedAt: now,
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.publishFailure(ctx, d, t.reason, t.fault, t.record.Made, t.letter); err != nil {
+		return err
+	}
+	return l.done(ctx, d, t)
+}
+
+// resume finishes what an earlier delivery began: its letter is stored, the rest may not be.
+func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) error {
+	letter, err := l.letters.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	t.outcome, t.letter, t.reason = duplicate, id, letter.Reason
+	t.fault = &fault.Error{Kind: fault.Permanent, Code: letter.Code, Message: letter.Message, RequestID: letter.RequestID}
+	if err := l.publishFailure(ctx, d, letter.Reason, t.fault, letter.Attempts, id); err != nil {
+		return err
+	}
+	return l.done(ctx, d, t)
+}
+
+// failure is the data of every *.failed result.
+type failure struct {
+	Reason     fault.Reason `json:"reason"`
+	Code       string       `json:"code"`
+	Message    string       `json:"message"`
+	RequestID  string       `json:"requestId"`
+	Attempts   int          `json:"attempts"`
+	DeadLetter struct {
+		ID uint64 `json:"id"`
+	} `json:"deadLetter"`
+}
+
+func (l *lane) publishFailure(ctx context.Context, d *delivery, reason fault.Reason, f *fault.Error, attempts int, letter uint64) error {
+	body := failure{Reason: reason, Code: f.Code, Message: f.Message, RequestID: f.RequestID, Attempts: attempts}
+	body.DeadLetter.ID = letter
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode failure: %w", err)
+	}
+	return l.publish(ctx, d, l.route.Failure, data)
+}
+
+// publish stores a result on condition that the event has none of its type yet.
+func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte) error {
+	result, err := event.NewResult(event.ResultSpec{
+		Type: typ, Source: l.cfg.Source, Subject: d.about, Cause: d.event, CauseKey: d.key,
+		Time: time.Now(), TraceParent: traceParent(ctx), Data: data,
+	})
+	if err != nil {
+		return fmt.Errorf("build result: %w", err)
+	}
+	header, body, err := event.Write(result)
+	if err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	header.Set(nats.MsgIdHdr, result.ID())
+	msg := &nats.Msg{Subject: l.topo.ResultSubject(typ, d.key), Header: header, Data: body}
+	return l.insist(ctx, func(ctx context.Context) error {
+		_, _, err := stream.PublishOnce(ctx, l.js, msg)
+		return err
+	})
+}
+
+// done lets the event go and forgets its attempts.
+func (l *lane) done(ctx context.Context, d *delivery, t *trip) error {
+	if err := l.insist(ctx, func(ctx context.Context) error { return d.ack(ctx, l.nc) }); err != nil {
+		return err
+	}
+	if d.number > 1 {
+		if err := l.attempts.Forget(ctx, l.consumer, d.seq); err != nil {
+			l.log.Debug("attempts of a settled event not forgotten", "lane", l.route.Type, "seq", d.seq, "why", err)
+		}
+	}
+	return nil
+}
+
+// wait hands the event back. The record goes first: a delivery that ends without
+// one looks like a crash.
+func (l *lane) wait(ctx context.Context, d *delivery, r fleet.Record, delay time.Duration) error {
+	r.Seen = max(r.Seen, d.number)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackTimeout)
+	defer cancel()
+	stored := l.attempts.Put(ctx, l.consumer, d.seq, r)
+	return errors.Join(stored, d.again(l.nc, delay))
+}
+
+// handBackTimeout bounds how long handing back may take when the broker is slow,
+// also when everything else has been cut off.
+const handBackTimeout = 2 * time.Second
+
+// insist repeats a step of settling until the broker has confirmed it: what has
+// been done at the vendor is not to be done again because the broker was away. The
+// event's deadline is extended all the while.
+func (l *lane) insist(ctx context.Context, step func(context.Context) error) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		bounded, cancel := context.WithTimeout(ctx, insistTimeout)
+		err := step(bounded)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) {
+			return err
+		}
+		l.log.Warn("the broker has not confirmed; trying again", "lane", l.route.Type, "why", err)
+		select {
+		case <-time.After(pause/2 + jitter(pause/2)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// insistTimeout bounds one try, so that the log shows what a lane waits for.
+const insistTimeout = 10 * time.Second
+
+// fits finds a success that is too large to be published.
+func (l *lane) fits(data []byte) error {
+	const headers = 4096 // more than a result's headers ever take
+	if int64(len(data)+headers) > l.nc.MaxPayload() {
+		return fault.Errorf(fault.Rejected, "ResultTooLarge", "the result has %d bytes, which the broker does not take", len(data))
+	}
+	return nil
+}
+
+// isInterrupted reports whether a call was cut off by our own shutdown.
+func isInterrupted(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, fleet.ErrInterrupted))
+}

@@ -1,0 +1,68 @@
+package dlq
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"essworker/internal/fault"
+)
+
+// When is a moment given as RFC 3339, or as a duration before now.
+type When struct{ time.Time }
+
+// UnmarshalText reads "2h", "30m" or "2026-11-22T08:00:00Z".
+func (w *When) UnmarshalText(b []byte) error {
+	s := string(b)
+	if d, err := time.ParseDuration(s); err == nil {
+		if d < 0 {
+			d = -d
+		}
+		w.Time = time.Now().Add(-d)
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Errorf("%q is neither a duration such as 2h nor a time such as 2026-11-22T08:00:00Z", s)
+	}
+	w.Time = t
+	return nil
+}
+
+// Filter selects letters; a zero field selects all. It is declared once, with its
+// flags, and embedded by every command that selects letters.
+type Filter struct {
+	Reason  string `enum:"invalid,rejected,exhausted,poison,expired," default:"" help:"Letters with this reason: invalid, rejected, exhausted, poison or expired." placeholder:"REASON"`
+	Type    string `help:"Letters of this event type." placeholder:"TYPE"`
+	Code    string `help:"Letters with this code, the vendor's or ours." placeholder:"CODE"`
+	Group   string `help:"Letters of this group, as listed by dlq groups." placeholder:"GROUP"`
+	EventID string `help:"Letters of the event with this id." placeholder:"ID"`
+	Since   When   `help:"Failed at or after: a duration ago (2h) or a time (RFC 3339)." placeholder:"WHEN"`
+	Until   When   `help:"Failed before: a duration ago (2h) or a time (RFC 3339)." placeholder:"WHEN"`
+	Limit   int    `help:"At most so many letters, the newest." placeholder:"N"`
+}
+
+// Empty reports whether the filter selects every letter.
+func (f Filter) Empty() bool {
+	f.Limit = 0
+	return f == Filter{}
+}
+
+// Validate names the first part of the filter that cannot work.
+func (f Filter) Validate() error {
+	if f.Limit < 0 {
+		return fmt.Errorf("--limit: must be 0 (no limit) or more, not %d", f.Limit)
+	}
+	if f.Reason != "" && !slices.Contains(fault.Reasons(), fault.Reason(f.Reason)) {
+		return fmt.Errorf("--reason: %q is not one of %v", f.Reason, fault.Reasons())
+	}
+	return nil
+}
+
+func (f Filter) selects(l Letter) bool {
+	is := func(want, got string) bool { return want == "" || want == got }
+	return is(f.Reason, string(l.Reason)) && is(f.Type, l.Type) && is(f.Code, l.Code) &&
+		is(f.Group, l.Group) && is(f.EventID, l.EventID) &&
+		(f.Since.IsZero() || !l.FailedAt.Before(f.Since.Time)) &&
+		(f.Until.IsZero() || l.FailedAt.Before(f.Until.Time))
+}

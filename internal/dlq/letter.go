@@ -1,0 +1,151 @@
+// Package dlq keeps the events the worker gave up on.
+//
+// A dead letter is the event byte for byte with headers that say why it is here.
+// Its id is its sequence number in the letters stream. Nothing here is ever deleted
+// but by an operator's command, and a replayed letter only once its event is
+// confirmed stored again.
+package dlq
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/fault"
+)
+
+// The headers of a letter. Text in them is percent-encoded.
+const (
+	hReason     = "Dlq-Reason"
+	hCode       = "Dlq-Code"
+	hMessage    = "Dlq-Message"
+	hRequestID  = "Dlq-Request-Id"
+	hAttempts   = "Dlq-Attempts"
+	hDeliveries = "Dlq-Deliveries"
+	hFirstSeen  = "Dlq-First-Seen"
+	hFailedAt   = "Dlq-Failed-At"
+	hSubject    = "Dlq-Subject"
+	hStream     = "Dlq-Stream"
+	hStreamSeq  = "Dlq-Stream-Seq"
+	hConsumer   = "Dlq-Consumer"
+	hWorker     = "Dlq-Worker"
+	hReplays    = "Dlq-Replays"
+	hOrigin     = "Dlq-Origin"
+	hGroup      = "Dlq-Group"
+	hEventID    = "Dlq-Event-Id"
+	hSource     = "Dlq-Event-Source"
+)
+
+// Letter is one dead letter as it is stored.
+type Letter struct {
+	ID         uint64       // sequence number in the letters stream
+	Reason     fault.Reason // why the worker gave up
+	Type       string       // the event type its subject stands for
+	Code       string       // the vendor's code, or ours
+	Message    string       // masked
+	RequestID  string       // the vendor's
+	Attempts   int          // vendor calls made
+	Deliveries int          // times a worker was handed the event
+	FirstSeen  time.Time    // when the event was stored
+	FailedAt   time.Time    // when the worker gave up
+	Subject    string       // the event's subject, where a replay goes
+	Stream     string       // the event's stream and place in it
+	StreamSeq  uint64
+	Consumer   string
+	Worker     string // host/pid and version of the worker that gave up
+	Replays    int    // times replayed so far
+	Origin     uint64 // id of its first letter; 0 on a first letter
+	Group      string // six characters naming the cause
+	EventID    string // the event's own id and source; empty if unreadable
+	Source     string
+	Header     nats.Header // the event's own headers
+	Data       []byte      // the event's payload; nil in listings
+}
+
+// read makes a Letter of a stored message. Headers that are missing, because there
+// was no room for them, are filled in from the subject.
+func read(msg *jetstream.RawStreamMsg) Letter {
+	h := msg.Header
+	l := Letter{
+		ID:         msg.Sequence,
+		Reason:     fault.Reason(h.Get(hReason)),
+		Code:       Decode(h.Get(hCode)),
+		Message:    Decode(h.Get(hMessage)),
+		RequestID:  Decode(h.Get(hRequestID)),
+		Attempts:   number(h.Get(hAttempts)),
+		Deliveries: number(h.Get(hDeliveries)),
+		FirstSeen:  moment(h.Get(hFirstSeen), msg.Time),
+		FailedAt:   moment(h.Get(hFailedAt), msg.Time),
+		Subject:    h.Get(hSubject),
+		Stream:     h.Get(hStream),
+		StreamSeq:  uint64(number(h.Get(hStreamSeq))), //nolint:gosec // never negative
+		Consumer:   h.Get(hConsumer),
+		Worker:     Decode(h.Get(hWorker)),
+		Replays:    number(h.Get(hReplays)),
+		Origin:     uint64(number(h.Get(hOrigin))), //nolint:gosec // never negative
+		Group:      h.Get(hGroup),
+		EventID:    Decode(h.Get(hEventID)),
+		Source:     Decode(h.Get(hSource)),
+		Header:     own(h),
+		Data:       msg.Data,
+	}
+	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
+	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {
+		l.Type = strings.Join(tokens[3:len(tokens)-1], ".")
+		l.Reason = cmp.Or(l.Reason, fault.Reason(tokens[2]))
+	}
+	return l
+}
+
+// own are the event's headers: no Nats-*, which are the server's, and no Dlq-*.
+func own(h nats.Header) nats.Header {
+	out := make(nats.Header, len(h))
+	for name, values := range h {
+		if !foreign(name) {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+func foreign(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "nats-") || strings.HasPrefix(name, "dlq-")
+}
+
+// number reads a count; anything else is 0.
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func moment(s string, otherwise time.Time) time.Time {
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t
+	}
+	return otherwise.UTC()
+}
+
+// Generation reads from an event's headers how often it was replayed and the id of
+// its first letter; zeros if it never was one.
+func Generation(h nats.Header) (replays int, origin uint64) {
+	for name, values := range h {
+		if len(values) == 0 {
+			continue
+		}
+		switch {
+		case strings.EqualFold(name, hReplays):
+			replays = number(values[0])
+		case strings.EqualFold(name, hOrigin):
+			origin = uint64(number(values[0])) //nolint:gosec // never negative
+		}
+	}
+	return replays, origin
+}

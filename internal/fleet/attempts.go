@@ -1,0 +1,94 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// attemptsTTL bounds how long a record outlives its event's last delivery. It is
+// long because a record that vanished early would make the deliveries before it
+// look like crashes; a settled event's record is removed at once.
+const attemptsTTL = 90 * 24 * time.Hour
+
+// Record is what the fleet remembers of an event that could not be settled at its
+// first delivery.
+type Record struct {
+	Made    int    `json:"made"`    // vendor calls made
+	Calls   int    `json:"calls"`   // those of them that were charged to the event
+	Crashes int    `json:"crashes"` // deliveries that ended without a trace
+	Seen    uint64 `json:"seen"`    // the last delivery accounted for
+}
+
+// At is the record as it stands when delivery number n arrives: every delivery
+// since the last one accounted for has ended without a trace. The server's count
+// is a hint: it may have gone back after a crash of the server.
+func (r Record) At(delivery uint64) Record {
+	if delivery > r.Seen+1 {
+		r.Crashes += int(delivery - r.Seen - 1) //nolint:gosec // a delivery count
+	}
+	r.Seen = max(r.Seen, delivery)
+	return r
+}
+
+// Attempts keeps records in the fleet's bucket. Only the worker that holds a
+// message writes its record, so there is nothing to compare and set.
+type Attempts struct {
+	js     jetstream.JetStream
+	kv     jetstream.KeyValue
+	bucket string
+}
+
+// OpenAttempts uses an existing bucket.
+func OpenAttempts(ctx context.Context, js jetstream.JetStream, bucket string) (*Attempts, error) {
+	kv, err := js.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %q: %w", bucket, err)
+	}
+	return &Attempts{js, kv, bucket}, nil
+}
+
+// Get gives the record of a message; none is the zero Record.
+func (a *Attempts) Get(ctx context.Context, consumer string, seq uint64) (Record, error) {
+	var r Record
+	entry, err := a.kv.Get(ctx, attemptsKey(consumer, seq))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("read attempts: %w", err)
+	}
+	if err := json.Unmarshal(entry.Value(), &r); err != nil {
+		return r, fmt.Errorf("read attempts of message %d: %w", seq, err)
+	}
+	return r, nil
+}
+
+// Put stores a record. A plain KV put cannot carry a TTL, so the message is
+// published as KV would publish it.
+func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Record) error {
+	b, err := json.Marshal(r)
+	if err == nil {
+		_, err = a.js.Publish(ctx, "$KV."+a.bucket+"."+attemptsKey(consumer, seq), b, jetstream.WithMsgTTL(attemptsTTL))
+	}
+	if err != nil {
+		return fmt.Errorf("store attempts: %w", err)
+	}
+	return nil
+}
+
+// Forget removes the record of a settled message.
+func (a *Attempts) Forget(ctx context.Context, consumer string, seq uint64) error {
+	if err := a.kv.Purge(ctx, attemptsKey(consumer, seq), jetstream.PurgeTTL(time.Minute)); err != nil {
+		return fmt.Errorf("forget attempts: %w", err)
+	}
+	return nil
+}
+
+func attemptsKey(consumer string, seq uint64) string {
+	return fmt.Sprintf("attempts.%s.%d", consumer, seq)
+}

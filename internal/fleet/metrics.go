@@ -1,0 +1,54 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+)
+
+// metrics are the gates' instruments. Names carry their unit.
+type metrics struct {
+	transitions metric.Int64Counter
+}
+
+func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
+	if m == nil {
+		m = noop.Meter{}
+	}
+	transitions, err1 := m.Int64Counter("essworker_breaker_transitions_total",
+		metric.WithDescription("Changes of a lane's breaker, by the state it went to."))
+	open, err2 := m.Int64ObservableGauge("essworker_breaker_open",
+		metric.WithDescription("1 while a lane's breaker is open or half-open, else 0."))
+	held, err3 := m.Int64ObservableGauge("essworker_lane_held",
+		metric.WithDescription("1 while a lane is held by a fault of ours (credentials, clock, permission, endpoint), else 0."))
+	tenants, err4 := m.Int64ObservableGauge("essworker_tenants_held",
+		metric.WithDescription("Tenants whose own events are held."))
+	pace, err5 := m.Float64ObservableGauge("essworker_quota_pace",
+		metric.WithDescription("Calls per second a lane is paced at; below the limit after throttled answers; 0 is no limit."))
+	_, err6 := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, s := range f.States() {
+			lane := metric.WithAttributes(attribute.String("lane", s.Lane))
+			o.ObserveInt64(open, truth(s.Breaker != "closed"), lane)
+			o.ObserveInt64(held, truth(s.Held != ""), lane)
+			o.ObserveFloat64(pace, s.Pace, lane)
+		}
+		o.ObserveInt64(tenants, int64(len(f.HeldTenants())))
+		return nil
+	}, open, held, tenants, pace)
+	return metrics{transitions}, errors.Join(err1, err2, err3, err4, err5, err6)
+}
+
+func (m metrics) transition(lane, to string) {
+	m.transitions.Add(context.Background(), 1,
+		metric.WithAttributes(attribute.String("lane", lane), attribute.String("to", to)))
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
