@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"essworker/internal/handlers"
+	"essworker/internal/natsconn"
+	"essworker/internal/topology"
+)
+
+type setupCmd struct {
+	NATS     natsconn.Config `embed:"" group:"NATS"`
+	Topology topology.Config `embed:"" group:"Streams"`
+	DryRun   bool            `help:"Print what would change and change nothing."`
+}
+
+// Run makes or updates streams, consumers and bucket, and prints each change.
+func (c *setupCmd) Run(ctx context.Context, s streams) error {
+	nc, js, err := dial(ctx, c.NATS, "_INBOX_adm")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	step := topology.Apply
+	if c.DryRun {
+		step = topology.Plan
+	}
+	done, err := step(ctx, js, c.Topology, handlers.Types())
+	for _, change := range done.Changes {
+		fmt.Fprintln(s.out, change)
+	}
+	for _, w := range done.Warnings {
+		fmt.Fprintln(s.err, "note:", w)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(done.Changes) == 0:
+		fmt.Fprintln(s.err, "everything is in place: nothing to change")
+	case c.DryRun:
+		fmt.Fprintf(s.err, "%d changes, none made: run worker setup without --dry-run\n", len(done.Changes))
+	}
+	return nil
+}

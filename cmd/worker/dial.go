@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/dlq"
+	"essworker/internal/natsconn"
+	"essworker/internal/topology"
+)
+
+// client is what every command that talks to a deployment needs to find it.
+type client struct {
+	NATS natsconn.Config `embed:"" group:"NATS"`
+	topology.Names
+}
+
+// dial connects once: a command at a terminal fails at once when nobody answers.
+func dial(ctx context.Context, cfg natsconn.Config, inbox string) (*nats.Conn, jetstream.JetStream, error) {
+	nc, err := natsconn.Connect(ctx, cfg, natsconn.Options{
+		Name: "essworker cli " + workerName(), InboxPrefix: inbox, Log: slog.New(slog.DiscardHandler), NoRetry: true,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, fmt.Errorf("jetstream: %w", err)
+	}
+	return nc, js, nil
+}
+
+// box opens the deployment's letters.
+func (c client) box(ctx context.Context) (*nats.Conn, *dlq.Box, error) {
+	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	if err != nil {
+		return nil, nil, err
+	}
+	box, err := dlq.Open(ctx, js, c.Names, "")
+	if err != nil {
+		nc.Close()
+		return nil, nil, notSetUp(err)
+	}
+	return nc, box, nil
+}
+
+// notSetUp adds what to do when the streams are missing.
+func notSetUp(err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: run worker setup first, or check --prefix and --nats-url", err)
+	}
+	return err
+}

@@ -1,0 +1,128 @@
+// Command worker is essworker: it turns events on NATS JetStream into calls of
+// Tencent's e-sign API, and publishes what became of them.
+//
+// Each file cmd_*.go is one command, an adapter: it parses, calls one package and
+// prints. The wiring of the worker itself is in cmd_run.go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"essworker/internal/mask"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+type cli struct {
+	Config configFile `env:"WORKER_CONFIG" placeholder:"FILE" help:"YAML file of settings, each named as its flag."`
+
+	Demo    demoCmd    `cmd:"" group:"Try it" help:"Everything in one process, with samples: see what it does."`
+	Dev     devCmd     `cmd:"" group:"Try it" help:"The same, staying up for your own events."`
+	Sim     simCmd     `cmd:"" group:"Try it" help:"The vendor simulator alone."`
+	Run     runCmd     `cmd:"" group:"Run it" help:"The worker."`
+	Setup   setupCmd   `cmd:"" group:"Run it" help:"Make or update streams, consumers and bucket."`
+	Settled configCmd  `cmd:"" name:"config" group:"Run it" help:"Print the settings in force and where each comes from."`
+	Publish publishCmd `cmd:"" group:"Use it" help:"Publish events, checked against their schema."`
+	Results resultsCmd `cmd:"" group:"Use it" help:"Print result events, newest last."`
+	DLQ     dlqCmd     `cmd:"" name:"dlq" group:"Use it" help:"Look at dead letters and replay them."`
+	Version versionCmd `cmd:"" group:"Run it" help:"Print the version."`
+	Ready   readyCmd   `cmd:"" hidden:"" help:"Ask a worker's /readyz; exit 0 if it is ready."`
+}
+
+const description = `A worker on NATS JetStream for Tencent's e-sign API.
+
+Try "worker demo" first: it needs nothing else. Settings are flags, variables or
+lines of a --config file, in that order; "worker run --help" lists them.`
+
+// helped is how kong's own exit, after --help, unwinds to run.
+type helped int
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) (code int) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case helped:
+			code = int(p)
+		default:
+			panic(p)
+		}
+	}()
+	s := streams{in, out, errOut}
+	src := &sources{}
+	parser, err := kong.New(&cli{},
+		kong.Name("worker"), kong.Description(description), kong.Writers(out, errOut), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{
+			Compact: true, WrapUpperBound: width(out), NoExpandSubcommands: true, ValueFormatter: explain,
+		}),
+		kong.Resolvers(src), kong.Bind(src, s), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Exit(func(code int) { panic(helped(code)) }),
+	)
+	if err != nil {
+		return report(errOut, fmt.Errorf("the command line is built wrong: %w", err))
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	cmd, err := parse(parser, src, args)
+	if err != nil {
+		return report(errOut, err)
+	}
+	if _, only := cmd.Selected().Target.Addr().Interface().(*configCmd); !only {
+		if err := validate(cmd.Selected().Target); err != nil {
+			return report(errOut, exit{exitUsage, err})
+		}
+	}
+	for _, warning := range strayVariables(os.Environ(), variables(parser.Model.Node)) {
+		fmt.Fprintln(errOut, "worker: warning:", warning)
+	}
+	cmd.Bind(cmd)
+	return report(errOut, cmd.Run())
+}
+
+// explain is a flag's help with its default and its variable.
+func explain(v *kong.Value) string {
+	var facts []string
+	if v.HasDefault && v.Default != "" && v.Default != "0" {
+		facts = append(facts, "default "+v.Default)
+	}
+	for _, name := range v.Tag.Envs {
+		facts = append(facts, "$"+name)
+	}
+	if len(facts) == 0 {
+		return v.Help
+	}
+	return strings.TrimSpace(strings.TrimSuffix(v.Help, ".") + " (" + strings.Join(facts, ", ") + ").")
+}
+
+// variables lists every variable that is a setting of any command.
+func variables(node *kong.Node) []string {
+	var names []string
+	for _, flag := range settingsOf(node) {
+		names = append(names, flag.Envs...)
+	}
+	return names
+}
+
+// report prints an error, once, and gives the exit code.
+func report(errOut io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error() + "\n") {
+		fmt.Fprint(errOut, "worker: ", mask.Text(strings.TrimSuffix(line, "\n")), "\n")
+	}
+	code := exitCode(err)
+	if code == exitUsage {
+		fmt.Fprintln(errOut, `worker: "worker COMMAND --help" tells what it takes`)
+	}
+	return code
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+)
+
+// validate asks every settings struct embedded in a command whether it can work.
+// kong itself asks only the command. All that is wrong is told at once.
+func validate(command reflect.Value) error {
+	var errs []error
+	var told []string
+	tell := func(err error) {
+		if err != nil && !slices.Contains(told, err.Error()) { // an embedded struct's method is its owner's too
+			told = append(told, err.Error())
+			errs = append(errs, err)
+		}
+	}
+	ask(command, tell)
+	return errors.Join(errs...)
+}
+
+func ask(v reflect.Value, tell func(error)) {
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for field, value := range v.Fields() {
+		if !field.Anonymous && !field.IsExported() {
+			continue
+		}
+		ask(value, tell)
+		if !value.CanInterface() {
+			continue
+		}
+		if c, ok := value.Interface().(interface{ Validate() error }); ok {
+			tell(c.Validate())
+		}
+	}
+}

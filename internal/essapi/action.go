@@ -1,0 +1,54 @@
+package essapi
+
+import (
+	"net/http"
+	"net/url"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// product is one of the vendor's products: a host, a version and a credential.
+// Types of one name differ between products, so each has a file of its own.
+type product struct {
+	endpoint *url.URL
+	version  string
+	keys     *keyring
+	signer   *signer
+}
+
+func newProduct(flag, endpoint string, allowHTTP bool, service, version string, keys *keyring) (*product, error) {
+	u, err := parseEndpoint(flag, endpoint, allowHTTP)
+	if err != nil {
+		return nil, err
+	}
+	return &product{endpoint: u, version: version, keys: keys, signer: &signer{service: service}}, nil
+}
+
+// action is one of a product's actions, with all that is the same in each call.
+type action struct {
+	name     string // the vendor's
+	sub      string // the sub-operation an error is wrapped with
+	product  *product
+	template *http.Request
+	spanName string
+	span     []trace.SpanStartOption
+}
+
+func (p *product) action(name, sub string) action {
+	header := make(http.Header)
+	header.Set("Content-Type", contentType)
+	header.Set("User-Agent", clientName)
+	header.Set("X-TC-Action", name)
+	header.Set("X-TC-Version", p.version)
+	header.Set("X-TC-Language", "zh-CN") // the texts we know are Chinese
+	header.Set("X-TC-RequestClient", clientName)
+	return action{
+		name: name, sub: sub, product: p,
+		template: &http.Request{
+			Method: http.MethodPost, URL: p.endpoint, Host: p.endpoint.Host, Header: header,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		},
+		spanName: http.MethodPost + " " + name,
+		span:     spanOptions(p.endpoint, name),
+	}
+}

@@ -1,0 +1,127 @@
+// Package stream stores a message on condition that its subject is empty, and
+// tells which subjects are not: what makes a stream a ledger.
+//
+// Its one rule: the condition is the server's to check. Whatever is lost, late or
+// sent twice on the way, a subject gets one message, and whoever publishes learns
+// that it is there.
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// attemptWait is how long one attempt to publish waits for its confirmation. What
+	// was sent may have been stored; the next attempt will be told so.
+	attemptWait = 3 * time.Second
+	retryMin    = 25 * time.Millisecond
+	retryMax    = time.Second
+)
+
+// The server's error codes that PublishOnce tells apart, as `nats errors lookup`
+// knows them.
+const (
+	codeUnavailable = 10008 // no leader at the moment
+	codeNotEmpty    = 10071 // the subject has a message
+	codeSameID      = 10158 // a message of the same id is under way, its fate open
+	codeInFlight    = 10164 // a message on the subject is under way, its fate open
+	codeTooMany     = 10167 // more comes in than the stream can take at the moment
+)
+
+// PublishOnce stores msg unless its subject already has a message, and returns the
+// sequence of the one that is there now. existed says that it was there before; it
+// may be one of our own whose confirmation was lost. Give msg a Nats-Msg-Id that no
+// message with another subject has. msg is not changed.
+//
+// It tries again until ctx ends while the server is away, has no leader, or does
+// not yet know the outcome of another attempt. Any other answer of the server is
+// returned as an error: the stream is full, the message too large. When ctx ends
+// the message may have been stored; the next call will tell. seq is 0 if the server
+// did not say which message it has. It is safe for concurrent use.
+func PublishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (seq uint64, existed bool, err error) {
+	once := &nats.Msg{Subject: msg.Subject, Header: make(nats.Header, len(msg.Header)+1), Data: msg.Data}
+	maps.Copy(once.Header, msg.Header)
+	once.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	for wait := retryMin; ; wait = min(2*wait, retryMax) {
+		ack, err := publish(ctx, js, once)
+		if err == nil {
+			return ack.Sequence, ack.Duplicate, nil
+		}
+		if seq, ok := notEmpty(err); ok {
+			return seq, true, nil
+		}
+		if ctx.Err() != nil {
+			return 0, false, fmt.Errorf("publish to %q: %w (last: %w)", msg.Subject, context.Cause(ctx), err)
+		}
+		if !passing(err) {
+			return 0, false, fmt.Errorf("publish to %q: %w", msg.Subject, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(rand.N(2 * wait)): //nolint:gosec // jitter
+		}
+	}
+}
+
+func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptWait)
+	defer cancel()
+	return js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)) // the loop above is the one that retries
+}
+
+// notEmpty recognises the server's refusal to put a second message on a subject,
+// and reads from its text which message is there.
+func notEmpty(err error) (seq uint64, ok bool) {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || api.ErrorCode != codeNotEmpty {
+		return 0, false
+	}
+	_, number, _ := strings.Cut(api.Description, ": ")
+	seq, _ = strconv.ParseUint(number, 10, 64)
+	return seq, true
+}
+
+// passing says whether the same publish may be stored later.
+func passing(err error) bool {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		switch api.ErrorCode {
+		case codeUnavailable, codeSameID, codeInFlight, codeTooMany:
+			return true
+		}
+		return false
+	}
+	for _, e := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, // of the one attempt: the caller's ctx has not ended
+		jetstream.ErrNoStreamResponse, nats.ErrNoResponders,
+		nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// HeaderCopy copies a header without its Nats- fields in any letter case. They are
+// the server's: copied to another message, it would refuse that message, expire it,
+// or take it for a command.
+func HeaderCopy(h nats.Header) nats.Header {
+	c := make(nats.Header, len(h))
+	for name, values := range h {
+		if len(name) >= 5 && strings.EqualFold(name[:5], "Nats-") {
+			continue
+		}
+		c[name] = append([]string(nil), values...)
+	}
+	return c
+}
