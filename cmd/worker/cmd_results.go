@@ -209,14 +209,14 @@ func quote(s string) ([]byte, error) {
 // summary is a result's data in a few words.
 func summary(data []byte) string {
 	var d struct {
-		AlreadyBound bool `json:"alreadyBound"`
-		Granted      []string
+		AlreadyBound bool      `json:"alreadyBound"`
+		Granted      []string  `json:"granted"`
 		Already      []string  `json:"alreadyGranted"`
 		ExpiresAt    time.Time `json:"expiresAt"`
 		Verification *struct{} `json:"operatorVerification"`
-		Reason       string
-		Code         string
-		Message      string
+		Reason       string    `json:"reason"`
+		Code         string    `json:"code"`
+		Message      string    `json:"message"`
 		DeadLetter   struct {
 			ID uint64 `json:"id"`
 		} `json:"deadLetter"`

@@ -85,4 +85,3 @@ func (e *embedded) silent(set settings, vendor http.RoundTripper) worker {
 		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(), transport: vendor,
 	}
 }
-

@@ -60,9 +60,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	src := &sources{}
 	parser, err := kong.New(&cli{},
 		kong.Name("worker"), kong.Description(description), kong.Writers(out, errOut), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{
-			Compact: true, WrapUpperBound: width(out), NoExpandSubcommands: true, ValueFormatter: explain,
-		}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: width(out), NoExpandSubcommands: true}),
+		kong.ValueFormatter(explain), // as a field of the options above, kong overwrites it
 		kong.Resolvers(src), kong.Bind(src, s), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Exit(func(code int) { panic(helped(code)) }),
 	)

@@ -30,10 +30,7 @@ func ask(v reflect.Value, tell func(error)) {
 			continue
 		}
 		ask(value, tell)
-		if !value.CanInterface() {
-			continue
-		}
-		if c, ok := value.Interface().(interface{ Validate() error }); ok {
+		if c, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok && value.CanInterface() {
 			tell(c.Validate())
 		}
 	}

@@ -48,9 +48,14 @@ func (d *delivery) identify() {
 	}
 }
 
+// ackTimeout bounds the wait for one confirmation; a lost one is asked for again.
+const ackTimeout = 3 * time.Second
+
 // ack settles the event for good and waits for the server's word: a work queue
 // removes and syncs an event before it answers.
 func (d *delivery) ack(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
 	if _, err := nc.RequestWithContext(ctx, d.msg.Reply, []byte("+ACK")); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}

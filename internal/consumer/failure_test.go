@@ -308,7 +308,7 @@ func TestTenant_holdsOnlyItsOwn(t *testing.T) {
 
 func TestThrottled_slowsDownAndCostsNothing(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, y *yard) {
+	inBubble(t, func(_ *testing.T, y *yard) {
 		stop := y.work()
 		defer stop()
 		y.sim.Inject(esssim.Fault{Kind: esssim.Throttle, Ratio: 0.3})

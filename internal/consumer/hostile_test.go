@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,14 +23,14 @@ var seeds = flag.Int("seeds", 200, "how many seeds TestHostile_lawsHold plays")
 func TestHostile_lawsHold(t *testing.T) {
 	t.Parallel()
 	for seed := range *seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, func(t *testing.T, y *yard) { afternoon(t, y, uint64(seed)) }) //nolint:gosec // small and positive
+			inBubble(t, func(_ *testing.T, y *yard) { afternoon(y, uint64(seed)) })
 		})
 	}
 }
 
-func afternoon(t *testing.T, y *yard, seed uint64) {
+func afternoon(y *yard, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, seed))
 	y.sim.Inject(esssim.Fault{
 		Kind: esssim.Hostile, Seed: seed, Ratio: 0.1 + 0.4*rnd.Float64(), Delay: time.Duration(rnd.IntN(40)) * time.Second,
@@ -39,6 +40,7 @@ func afternoon(t *testing.T, y *yard, seed uint64) {
 			esssim.Throttle, esssim.SlowBody, esssim.Gzip, esssim.Wording,
 		},
 	})
+	y.lanes.BackoffMax = 20 * time.Second // the shape of a long wait, without its length
 	var stops, kills []func()
 	start := func() {
 		stop, kill := y.worker()
@@ -62,7 +64,7 @@ func afternoon(t *testing.T, y *yard, seed uint64) {
 		stops, kills = append(stops[:i], stops[i+1:]...), append(kills[:i], kills[i+1:]...)
 		start()
 	}
-	time.Sleep(5 * time.Minute)
+	time.Sleep(time.Minute)
 	y.sim.ClearFaults()
 	y.settle(2 * time.Hour)
 	for _, stop := range stops {

@@ -46,8 +46,9 @@ type lane struct {
 	policy   policy
 	consumer string
 
-	slots chan struct{} // a call each
-	seats chan struct{} // an event in hand that has not been called for yet, each
+	slots chan struct{}  // a call each
+	idle  chan *delivery // to the goroutines that wait for their next event
+	seats chan struct{}  // an event in hand that has not been called for yet, each
 	hand  hand
 }
 
@@ -66,6 +67,7 @@ func (l *lane) run(ctx context.Context) error {
 
 	pull := newPuller(l.nc, l.topo.EventsStream(), l.consumer, l.cfg.Concurrency)
 	err := l.take(ctx, work, pull, &inFlight)
+	close(l.idle)
 	l.handBack(work, pull.withdraw())
 	inFlight.Wait()
 	still()
@@ -92,8 +94,23 @@ func (l *lane) take(ctx, work context.Context, pull *puller, inFlight *sync.Wait
 		if probe {
 			l.handle(ctx, work, d) // one at a time, and nothing beside it
 		} else {
-			inFlight.Go(func() { l.handle(ctx, work, d) })
+			l.dispatch(d, func(d *delivery) { l.handle(ctx, work, d) }, inFlight)
 		}
+	}
+}
+
+// dispatch gives the event to a goroutine that has finished with an earlier one, or
+// else starts one: a fresh stack would have to grow again for every event.
+func (l *lane) dispatch(d *delivery, handle func(*delivery), hands *sync.WaitGroup) {
+	select {
+	case l.idle <- d:
+	default:
+		hands.Go(func() {
+			handle(d)
+			for d := range l.idle {
+				handle(d)
+			}
+		})
 	}
 }
 
@@ -132,7 +149,7 @@ func (l *lane) next(ctx context.Context, pull *puller, probe bool) (*delivery, e
 func (l *lane) pause(ctx context.Context, pull *puller, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // the end of ctx is how a lane ends well
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 		return fmt.Errorf("lane %s: %w", l.route.Type, err)
 	case errors.Is(err, errGate):

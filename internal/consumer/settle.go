@@ -47,10 +47,10 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 		if err := l.publish(ctx, d, l.route.Success, data); err != nil {
 			return err
 		}
-		return l.done(ctx, d, t)
+		return l.done(ctx, d)
 	case errors.Is(err, errDone):
 		t.outcome = duplicate
-		return l.done(ctx, d, t)
+		return l.done(ctx, d)
 	case isClosed:
 		t.outcome, t.delay = waited, closed.RetryIn+jitter(max(time.Second, closed.RetryIn))
 		return l.wait(ctx, d, t.record, t.delay)
@@ -95,7 +95,7 @@ func (l *lane) failed(ctx context.Context, d *delivery, t *trip, err error) erro
 // park stores the letter, then says so in a failure result, then lets the event go.
 func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 	now := time.Now()
-	err := l.insist(ctx, func(ctx context.Context) (err error) {
+	err := l.insist(ctx, func() (err error) {
 		t.letter, err = l.letters.Put(ctx, dlq.Failed{
 			Type: l.route.Type, Action: l.route.Action, Consumer: l.consumer, Stream: l.topo.EventsStream(),
 			StreamSeq: d.seq, Stored: d.stored, Deliveries: d.number,
@@ -110,7 +110,7 @@ func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 	if err := l.publishFailure(ctx, d, t.reason, t.fault, t.record.Made, t.letter); err != nil {
 		return err
 	}
-	return l.done(ctx, d, t)
+	return l.done(ctx, d)
 }
 
 // resume finishes what an earlier delivery began: its letter is stored, the rest may not be.
@@ -124,7 +124,7 @@ func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) erro
 	if err := l.publishFailure(ctx, d, letter.Reason, t.fault, letter.Attempts, id); err != nil {
 		return err
 	}
-	return l.done(ctx, d, t)
+	return l.done(ctx, d)
 }
 
 // failure is the data of every *.failed result.
@@ -164,15 +164,15 @@ func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte
 	}
 	header.Set(nats.MsgIdHdr, result.ID())
 	msg := &nats.Msg{Subject: l.topo.ResultSubject(typ, d.key), Header: header, Data: body}
-	return l.insist(ctx, func(ctx context.Context) error {
+	return l.insist(ctx, func() error {
 		_, _, err := stream.PublishOnce(ctx, l.js, msg)
 		return err
 	})
 }
 
 // done lets the event go and forgets its attempts.
-func (l *lane) done(ctx context.Context, d *delivery, t *trip) error {
-	if err := l.insist(ctx, func(ctx context.Context) error { return d.ack(ctx, l.nc) }); err != nil {
+func (l *lane) done(ctx context.Context, d *delivery) error {
+	if err := l.insist(ctx, func() error { return d.ack(ctx, l.nc) }); err != nil {
 		return err
 	}
 	if d.number > 1 {
@@ -200,11 +200,9 @@ const handBackTimeout = 2 * time.Second
 // insist repeats a step of settling until the broker has confirmed it: what has
 // been done at the vendor is not to be done again because the broker was away. The
 // event's deadline is extended all the while.
-func (l *lane) insist(ctx context.Context, step func(context.Context) error) error {
+func (l *lane) insist(ctx context.Context, step func() error) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		bounded, cancel := context.WithTimeout(ctx, insistTimeout)
-		err := step(bounded)
-		cancel()
+		err := step()
 		if err == nil {
 			return nil
 		}
@@ -219,9 +217,6 @@ func (l *lane) insist(ctx context.Context, step func(context.Context) error) err
 		}
 	}
 }
-
-// insistTimeout bounds one try, so that the log shows what a lane waits for.
-const insistTimeout = 10 * time.Second
 
 // fits finds a success that is too large to be published.
 func (l *lane) fits(data []byte) error {

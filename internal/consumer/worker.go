@@ -70,6 +70,7 @@ func (w Worker) Run(ctx context.Context) error {
 			log: w.Log, tracer: w.Tracer.Tracer("essworker/consumer"), metrics: metrics.of(r.Type),
 			policy:   w.policy(),
 			consumer: topology.Consumer(r.Type),
+			idle:     make(chan *delivery),
 			slots:    make(chan struct{}, w.Config.Concurrency),
 			seats:    make(chan struct{}, seats(gate, w.Config)),
 			hand:     hand{held: map[*delivery]struct{}{}},

@@ -26,28 +26,35 @@ func TestWorker_eachEventDoneOnce(t *testing.T) {
 // no good event becomes a letter, and each is done once.
 func TestOutage_parksNothing(t *testing.T) {
 	t.Parallel()
-	for _, outage := range []time.Duration{30 * time.Minute, 2 * time.Hour, 6 * time.Hour, 24 * time.Hour} {
-		for _, kind := range []esssim.Fault{{Kind: esssim.Status, Status: 503}, {Kind: esssim.ResetBefore}} {
-			t.Run(fmt.Sprintf("%v_%s", outage, kind.Kind), func(t *testing.T) {
-				t.Parallel()
-				inBubble(t, func(t *testing.T, y *yard) {
-					stop := y.work()
-					y.publish(30)
-					y.settle(time.Minute)
-					y.sim.Inject(kind)
-					y.publish(270)
-					time.Sleep(outage)
-					probes := len(y.sim.Calls())
-					y.sim.ClearFaults()
-					y.settle(15 * time.Minute)
-					stop()
-					y.checkLaws()
-					// A few calls before the breakers open, then one a cooldown and lane.
-					if most := 30 + 3*(40+int(outage/y.gates.BreakerCooldown)); probes > most {
-						t.Errorf("%d calls during an outage of %v, want at most %d", probes, outage, most)
-					}
-				})
+	for _, tt := range []struct {
+		outage time.Duration
+		fault  esssim.Fault
+	}{
+		{30 * time.Minute, esssim.Fault{Kind: esssim.Status, Status: 503}},
+		{30 * time.Minute, esssim.Fault{Kind: esssim.HangBefore, Delay: time.Hour}},
+		{2 * time.Hour, esssim.Fault{Kind: esssim.ResetBefore}},
+		{6 * time.Hour, esssim.Fault{Kind: esssim.Status, Status: 502}},
+		{24 * time.Hour, esssim.Fault{Kind: esssim.Code, Code: "InternalError", Message: "[sim]"}},
+	} {
+		t.Run(fmt.Sprintf("%v_%s", tt.outage, tt.fault.Kind), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, y *yard) {
+				stop := y.work()
+				y.publish(30)
+				y.settle(time.Minute)
+				y.sim.Inject(tt.fault)
+				y.publish(270)
+				time.Sleep(tt.outage)
+				calls := len(y.sim.Calls())
+				y.sim.ClearFaults()
+				y.settle(15 * time.Minute)
+				stop()
+				y.checkLaws()
+				// A few calls before the breakers open, then one a cooldown and lane.
+				if most := 30 + 3*(40+int(tt.outage/y.gates.BreakerCooldown)); calls > most {
+					t.Errorf("%d calls during an outage of %v, want at most %d", calls, tt.outage, most)
+				}
 			})
-		}
+		})
 	}
 }

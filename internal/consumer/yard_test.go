@@ -164,28 +164,27 @@ func (y *yard) publish(n int) {
 }
 
 // send stores one event as any publisher would.
-func (y *yard) send(typ, id, data string) uint64 {
+func (y *yard) send(typ, id, data string) {
 	y.t.Helper()
 	header, body, err := event.Write(event.New(typ, source, id, []byte(data)))
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	return y.raw(typ, header, body)
+	y.raw(typ, header, body)
 }
 
-func (y *yard) raw(typ string, header nats.Header, body []byte) uint64 {
+func (y *yard) raw(typ string, header nats.Header, body []byte) {
 	y.t.Helper()
-	ack, err := y.JS.PublishMsg(y.t.Context(), &nats.Msg{Subject: y.Topology.EventSubject(typ), Header: header, Data: body})
+	_, err := y.JS.PublishMsg(y.t.Context(), &nats.Msg{Subject: y.Topology.EventSubject(typ), Header: header, Data: body})
 	if err != nil {
 		y.t.Fatalf("publish: %v", err)
 	}
-	return ack.Sequence
 }
 
 // waiting is how many events have not been settled.
 func (y *yard) waiting() int {
 	y.t.Helper()
-	return int(y.state(y.Topology.EventsStream()).Msgs) //nolint:gosec // a few hundred
+	return int(y.state(y.Topology.EventsStream()).Msgs)
 }
 
 func (y *yard) state(stream string) jetstream.StreamState {

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"log/slog"
 	"slices"
 	"time"
 
@@ -96,7 +95,7 @@ func (f *Fleet) begin(h *hold, g *Gate, flt *fault.Error, now time.Time) {
 	if h.set(flt.Error(), now, f.cfg.HoldProbe) {
 		f.log.Error("hold began: nothing is lost, work waits until this is mended",
 			"hold", h.name, "lane", g.lane, "code", flt.Code, "why", flt.Message,
-			"request_id", flt.RequestID, slog.String("probe_every", f.cfg.HoldProbe.String()))
+			"request_id", flt.RequestID, "probe_every", f.cfg.HoldProbe.String())
 	}
 }
 

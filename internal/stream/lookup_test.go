@@ -258,12 +258,16 @@ func countRequests(t *testing.T, b *natstest.Bed) func() int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Flush(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return func() (n int) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		for {
-			if _, err := sub.NextMsg(time.Second); err != nil {
+			if _, err := sub.NextMsgWithContext(ctx); err != nil {
 				return n
 			}
 			n++

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ const (
 // PublishOnce stores msg unless its subject already has a message, and returns the
 // sequence of the one that is there now. existed says that it was there before; it
 // may be one of our own whose confirmation was lost. Give msg a Nats-Msg-Id that no
-// message with another subject has. msg is not changed.
+// message with another subject has; the condition is added to its headers.
 //
 // It tries again until ctx ends while the server is away, has no leader, or does
 // not yet know the outcome of another attempt. Any other answer of the server is
@@ -49,11 +48,12 @@ const (
 // the message may have been stored; the next call will tell. seq is 0 if the server
 // did not say which message it has. It is safe for concurrent use.
 func PublishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (seq uint64, existed bool, err error) {
-	once := &nats.Msg{Subject: msg.Subject, Header: make(nats.Header, len(msg.Header)+1), Data: msg.Data}
-	maps.Copy(once.Header, msg.Header)
-	once.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	if msg.Header == nil {
+		msg.Header = nats.Header{}
+	}
+	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
-		ack, err := publish(ctx, js, once)
+		ack, err := publish(ctx, js, msg)
 		if err == nil {
 			return ack.Sequence, ack.Duplicate, nil
 		}
