@@ -156,9 +156,14 @@ func TestCrashes_becomePoison(t *testing.T) {
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.sim.Inject(esssim.Fault{Kind: esssim.HangBefore})
 		y.send("employee.onboarded", "killer", data("employee.onboarded", 1))
-		for range y.lanes.PoisonAfter {
+		// Each worker dies with the call in flight, the later ones after they were given
+		// the event for the silence of the one before.
+		for died := range y.lanes.PoisonAfter {
 			_, kill := y.worker()
-			time.Sleep(2 * y.Topology.AckWait)
+			time.Sleep(10 * time.Second)
+			if died > 0 {
+				time.Sleep(y.Topology.AckWait)
+			}
 			kill()
 		}
 		stop := y.work()

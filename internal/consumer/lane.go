@@ -175,7 +175,9 @@ func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
 			l.log.Error("an event without metadata cannot be handed back", "lane", l.route.Type, "why", err)
 			continue
 		}
-		l.wait(ctx, d, fleet.Record{}, 0)
+		if err := l.wait(ctx, d, fleet.Record{}, 0); err != nil {
+			l.log.Warn("an event is not handed back and comes again after its ack wait", "lane", l.route.Type, "why", err)
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func(
 	kill = func() {
 		nc.Close() // nothing it does from here on reaches anybody
 		cancel()
-		<-done
+		_ = <-done //nolint:errcheck // a killed worker has nothing to say
 	}
 	return stop, kill
 }
