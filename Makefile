@@ -40,7 +40,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## all benchmarks; for load through the whole path see `worker bench`
+bench: ## all benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 demo: ## everything in one process, with samples
