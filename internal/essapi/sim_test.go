@@ -44,7 +44,7 @@ func TestClient_atTheSimulator(t *testing.T) {
 				t.Errorf("call %d = %v, want a success", i, err)
 			}
 		}
-		for i, err := range calls("another key") {
+		for i, err := range calls("anotherSecretKey0000000000000000") {
 			if f := fault.Of(err); f == nil || f.Kind != fault.Misconfigured || f.Scope != fault.Credential {
 				t.Errorf("call %d with another key = %v, want a fault of the credential", i, err)
 			}

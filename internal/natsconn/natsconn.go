@@ -46,7 +46,7 @@ const (
 type Options struct {
 	Name        string                     // required: who we are, as the server's listings show it
 	InboxPrefix string                     // required: where answers come, "_INBOX_worker"; a role may subscribe to its own only
-	Log         *slog.Logger               // required
+	Log         *slog.Logger               // nil drops what it is told
 	Meter       metric.Meter               // nil counts nothing
 	NoRetry     bool                       // fail at once if no server answers, as a command should; a worker waits
 	InProcess   nats.InProcessConnProvider // the server in this process, in place of Config.URL
@@ -57,6 +57,12 @@ type Options struct {
 // once. The error names the servers without their passwords. Once it has
 // returned a connection, ctx has no more part in it.
 func Connect(ctx context.Context, cfg Config, opts Options) (*nats.Conn, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Meter == nil {
+		opts.Meter = noop.Meter{}
+	}
 	list, err := options(cfg, opts)
 	if err != nil {
 		return nil, err
@@ -121,9 +127,6 @@ func options(cfg Config, opts Options) ([]nats.Option, error) {
 	list, err := cfg.options()
 	if err != nil {
 		return nil, err
-	}
-	if opts.Meter == nil {
-		opts.Meter = noop.Meter{}
 	}
 	h, err := newHandlers(opts)
 	if err != nil {

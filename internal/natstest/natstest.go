@@ -12,6 +12,10 @@
 //     closed by t.Cleanup, which runs within the bubble.
 //   - A bubble whose clock stands still hangs. Run with -timeout, and look in the
 //     dump for the one goroutine of the bubble not marked "durable".
+//   - Connections and timers stay in their bubble: the package drops those that the
+//     client would hand on through a pool of its own. Tests of one process that run
+//     bubbles in parallel use FlushWithContext, NextMsgWithContext and
+//     RequestWithContext in place of their namesakes.
 //   - Real sockets, other processes and kill -9 cannot be had in a bubble: NewTCP.
 package natstest
 
@@ -42,9 +46,10 @@ type Bed struct {
 
 	t      testing.TB
 	server natsd.Config
+	login  natsconn.Config
 }
 
-// Setup is what New and NewTCP leave at its zero value or take as it comes.
+// Setup is all there is to choose about a Bed.
 type Setup struct {
 	Topology topology.Config // the zero Config is Defaults
 	Types    []string        // none: nothing is applied
@@ -92,9 +97,10 @@ func Start(t testing.TB, s Setup) *Bed {
 	b := &Bed{
 		Topology: s.Topology, Types: s.Types, t: t,
 		server: natsd.Config{Dir: t.TempDir(), Addr: s.Addr, File: s.File, NoSync: !s.Sync, Log: Log(t)},
+		login:  natsconn.Config{User: mask.Secret(s.User), Password: mask.Secret(s.Password)},
 	}
 	b.startServer()
-	b.NC = b.Connect(natsconn.Options{}, natsconn.Config{User: mask.Secret(s.User), Password: mask.Secret(s.Password)})
+	b.NC = b.Connect(natsconn.Options{}, b.login)
 	b.useNC()
 	b.apply()
 	return b
@@ -128,7 +134,7 @@ func (b *Bed) Resume() {
 	b.t.Helper()
 	b.startServer()
 	if b.server.Addr == "" {
-		b.NC = b.Connect(natsconn.Options{}, natsconn.Config{})
+		b.NC = b.Connect(natsconn.Options{}, b.login)
 		b.useNC()
 		return
 	}
@@ -156,9 +162,6 @@ func (b *Bed) Connect(opts natsconn.Options, cfg natsconn.Config) *nats.Conn {
 	}
 	if opts.InboxPrefix == "" {
 		opts.InboxPrefix = "_INBOX_test"
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler) // a stopped server is no news to a test
 	}
 	opts.NoRetry = true
 	if url := b.Server.URL(); url != "" {

@@ -111,3 +111,19 @@ func TestConnect(t *testing.T) {
 		}
 	})
 }
+
+// TestStart_timers uses the client's pool of timers in one bubble, in the next, and
+// outside. A timer that went from one to the other would end the process.
+func TestStart_timers(t *testing.T) {
+	flush := func(t *testing.T, b *natstest.Bed) {
+		for range 3 {
+			if err := b.NC.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) { flush(t, natstest.New(t)) })
+		flush(t, natstest.NewTCP(t))
+	}
+}

@@ -1,5 +1,5 @@
-// Package stream stores a message on condition that its subject is empty, and
-// tells which subjects are not: what makes a stream a ledger.
+// Package stream makes a ledger of a stream: it stores a message on condition that
+// its subject is empty, tells which subjects are not, and reads what is there.
 //
 // Its one rule: the condition is the server's to check. Whatever is lost, late or
 // sent twice on the way, a subject gets one message, and whoever publishes learns
@@ -110,18 +110,4 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// HeaderCopy copies a header without its Nats- fields in any letter case. They are
-// the server's: copied to another message, it would refuse that message, expire it,
-// or take it for a command.
-func HeaderCopy(h nats.Header) nats.Header {
-	c := make(nats.Header, len(h))
-	for name, values := range h {
-		if len(name) >= 5 && strings.EqualFold(name[:5], "Nats-") {
-			continue
-		}
-		c[name] = append([]string(nil), values...)
-	}
-	return c
 }

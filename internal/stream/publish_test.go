@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -136,25 +135,6 @@ func TestPublishOnce_full(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestHeaderCopy(t *testing.T) {
-	in := nats.Header{
-		"ce-id": {"1"}, "Dlq-Replays": {"2", "3"}, "natsy": {"kept"},
-		"Nats-Msg-Id": {"x"}, "NATS-TTL": {"1s"}, "nats-schedule": {"@at"}, "Nats-": {"y"},
-	}
-	got := stream.HeaderCopy(in)
-	want := nats.Header{"ce-id": {"1"}, "Dlq-Replays": {"2", "3"}, "natsy": {"kept"}}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("HeaderCopy differs (-want +got):\n%s", d)
-	}
-	got["Dlq-Replays"][0] = "changed"
-	if in["Dlq-Replays"][0] != "2" {
-		t.Error("HeaderCopy shares values with the original")
-	}
-	if got := stream.HeaderCopy(nil); got == nil || len(got) != 0 {
-		t.Errorf("HeaderCopy(nil) = %v, want an empty header to write to", got)
-	}
 }
 
 func message(key, id, data string) *nats.Msg {

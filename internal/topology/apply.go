@@ -40,7 +40,7 @@ func Apply(ctx context.Context, js jetstream.JetStream, cfg Config, types []stri
 		}
 		// The server has no compare-and-set for a stream's settings: of two starters
 		// that each add their own subject at the same moment, the second takes the
-		// first one's away. So whoever updated something waits out the other's moment
+		// first one's away. So whoever updated a stream waits out the other's moment
 		// and looks again.
 		if err := sleep(ctx, 100*time.Millisecond+rand.N(150*time.Millisecond)); err != nil { //nolint:gosec // jitter
 			return done, err
@@ -49,10 +49,14 @@ func Apply(ctx context.Context, js jetstream.JetStream, cfg Config, types []stri
 	return done, fmt.Errorf("the streams of %s keep changing: are there workers of several versions with different settings?", cfg.EventsStream())
 }
 
-// run takes the steps until one of them was overtaken by another starter, and
-// says whether to look again.
+// run takes the steps until one of them was overtaken by another starter, and says
+// whether to look again. Consumers wait until no stream had to be updated: by then
+// the events' subjects are settled.
 func (r *Report) run(ctx context.Context, steps []step) (again bool, err error) {
 	for _, s := range steps {
+		if s.Kind == "consumer" && again {
+			return true, nil
+		}
 		err := s.do(ctx)
 		if raced(err) {
 			return true, nil
@@ -61,7 +65,7 @@ func (r *Report) run(ctx context.Context, steps []step) (again bool, err error) 
 			return false, fmt.Errorf("%s %s %s: %w", s.Action, s.Kind, s.Name, err)
 		}
 		r.Changes = append(r.Changes, s.Change)
-		again = again || s.Action == "update"
+		again = again || (s.Action == "update" && s.Kind != "consumer")
 	}
 	return again, nil
 }

@@ -180,6 +180,10 @@ func TestApply_together(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if raceDetector && tt.start == nil && len(tt.fleet[0]) < len(tt.want) {
+				t.Skip("nats-server 2.15.2 has a race of its own between updating a stream and making a consumer on it: " +
+					"fileStore.ConsumerStore reads the store's settings without a lock")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				b := natstest.New(t, tt.start...)
 				var wg sync.WaitGroup

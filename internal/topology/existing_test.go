@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,18 +97,20 @@ func TestApply_existing(t *testing.T) {
 		{"KV_ESS_FLEET", "max_age", func(c *streamConfig) { c.MaxAge = time.Hour }, updated},
 		{"KV_ESS_FLEET", "storage", func(c *streamConfig) { c.Storage = jetstream.MemoryStorage }, refused},
 	}
+	types := types[:2]
+	declared := make(map[string]streamConfig)
+	synctest.Test(t, func(t *testing.T) {
+		b := natstest.New(t, types...)
+		for _, name := range b.Topology.Streams() {
+			declared[name] = config(t, b.JS, name)
+		}
+	})
 	for _, tt := range tests {
 		t.Run(tt.stream+" "+tt.field+" "+tt.want, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := natstest.New(t, types...)
-				info, err := b.JS.Stream(t.Context(), tt.stream)
-				if err != nil {
-					t.Fatal(err)
-				}
-				cfg := info.CachedInfo().Config
-				if err := b.JS.DeleteStream(t.Context(), tt.stream); err != nil {
-					t.Fatal(err)
-				}
+				b := natstest.New(t)
+				cfg := declared[tt.stream]
+				cfg.Subjects = slices.Clone(cfg.Subjects)
 				tt.set(&cfg)
 				if _, err := b.JS.CreateStream(t.Context(), cfg); err != nil {
 					t.Fatalf("make the stream as found: %v", err)
