@@ -61,7 +61,7 @@ func (demoCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder in the end
 	set := simulated("http://127.0.0.1:9080")
 	e, err := startEmbedded(ctx, natsd.Config{Dir: filepath.Join(dir, "nats")}, set.Topology)
 	if err != nil {

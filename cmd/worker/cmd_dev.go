@@ -37,7 +37,7 @@ func (c *devCmd) Run(ctx context.Context, s streams) (err error) {
 		if dir, err = os.MkdirTemp("", "essworker-dev-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder in the end
 	}
 	sim := esssim.New(esssim.Config{Rate: c.Rate})
 	simCtx, stopSim := context.WithCancel(context.WithoutCancel(ctx)) // the vendor outlives the last call

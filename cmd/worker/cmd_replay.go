@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *dlqReplayCmd) usage() error {
-	filtered := !c.Filter.Empty() || c.Limit > 0
+	filtered := !c.Empty() || c.Limit > 0
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All):
 		return errors.New("name letters by id, or select them with filters or --all, not both")
@@ -120,7 +121,7 @@ func (c *dlqReplayCmd) plan(s streams, letters []dlq.Letter) error {
 func (c *dlqReplayCmd) command() string {
 	words := []string{"worker dlq replay"}
 	for _, id := range c.IDs {
-		words = append(words, fmt.Sprint(id))
+		words = append(words, strconv.FormatUint(id, 10))
 	}
 	add := func(flag, value string) {
 		if value != "" {
@@ -128,7 +129,7 @@ func (c *dlqReplayCmd) command() string {
 		}
 	}
 	add("reason", c.Reason)
-	add("type", c.Filter.Type)
+	add("type", c.Type)
 	add("code", c.Code)
 	add("group", c.Group)
 	add("event-id", c.EventID)
@@ -138,7 +139,7 @@ func (c *dlqReplayCmd) command() string {
 		}
 	}
 	if c.Limit > 0 {
-		add("limit", fmt.Sprint(c.Limit))
+		add("limit", strconv.Itoa(c.Limit))
 	}
 	if c.All {
 		words = append(words, "--all")

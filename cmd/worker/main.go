@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		kong.Exit(func(code int) { panic(helped(code)) }),
 	)
 	if err != nil {
-		return report(errOut, fmt.Errorf("the command line is built wrong: %w", err))
+		return report(errOut, "", fmt.Errorf("the command line is built wrong: %w", err))
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -75,7 +76,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err != nil {
 		return report(errOut, err)
 	}
-	if _, only := cmd.Selected().Target.Addr().Interface().(*configCmd); !only {
+	if _, only := reflect.TypeAssert[*configCmd](cmd.Selected().Target.Addr()); !only {
 		if err := validate(cmd.Selected().Target); err != nil {
 			return report(errOut, exit{exitUsage, err})
 		}
@@ -84,13 +85,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "worker: warning:", warning)
 	}
 	cmd.Bind(cmd)
-	return report(errOut, cmd.Run())
+	return report(errOut, usage, cmd.Run())
 }
 
-// explain is a flag's help with its default and its variable.
+// explain is a flag's help with its default and its variable. A flag without a
+// placeholder shows its default in place of one.
 func explain(v *kong.Value) string {
 	var facts []string
-	if v.HasDefault && v.Default != "" && v.Default != "0" {
+	if v.Default != "" && v.Default != "0" && v.Flag != nil && v.Flag.PlaceHolder != "" {
 		facts = append(facts, "default "+v.Default)
 	}
 	for _, name := range v.Tag.Envs {
@@ -111,8 +113,9 @@ func variables(node *kong.Node) []string {
 	return names
 }
 
-// report prints an error, once, and gives the exit code.
-func report(errOut io.Writer, err error) int {
+// report prints an error, once, and gives the exit code. Usage is the command that
+// tells more about wrong usage.
+func report(errOut io.Writer, usage string, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -121,7 +124,7 @@ func report(errOut io.Writer, err error) int {
 	}
 	code := exitCode(err)
 	if code == exitUsage {
-		fmt.Fprintln(errOut, `worker: "worker COMMAND --help" tells what it takes`)
+		fmt.Fprintf(errOut, "worker: %q tells what it takes\n", usage)
 	}
 	return code
 }

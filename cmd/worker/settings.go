@@ -109,16 +109,17 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path, s *sources)
 }
 
 // parse is kong's Parse, with errors that say where a bad value came from. Each
-// is wrong usage: exit code 2.
+// is wrong usage: exit code 2. The context comes with an error too, as far as it got.
 func parse(k *kong.Kong, s *sources, args []string) (*kong.Context, error) {
 	ctx, err := k.Parse(args)
 	if err == nil {
 		return ctx, nil
 	}
 	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context != nil {
-		err = errors.New(s.origins(pe.Context, err.Error()))
+		ctx = pe.Context
+		err = errors.New(s.origins(ctx, err.Error()))
 	}
-	return nil, exit{code: exitUsage, err: err}
+	return ctx, exit{code: exitUsage, err: err}
 }
 
 var namedFlag = regexp.MustCompile(`(?m)^(?:[^-\n][^\n]*?: )?--([a-z0-9-]+)[: ][^\n]*`)

@@ -134,7 +134,9 @@ func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func(
 	kill = func() {
 		nc.Close() // nothing it does from here on reaches anybody
 		cancel()
-		_ = <-done //nolint:errcheck // a killed worker has nothing to say
+		if err := <-done; err != nil {
+			y.t.Logf("a killed worker ended with %v", err)
+		}
 	}
 	return stop, kill
 }
