@@ -47,20 +47,21 @@ func (l *lane) handle(ctx, work context.Context, d *delivery) {
 
 // trip is what one delivery came to, for the one log line about it.
 type trip struct {
-	start   time.Time
-	work    context.Context //nolint:containedctx // begins its span on the way, and lives as long as the trip
-	record  fleet.Record    // attempts before this delivery
-	waited  time.Duration
-	called  time.Duration // 0: no call was made
-	made    bool          // a call was made
-	probe   bool
-	fault   *fault.Error
-	outcome string
-	reason  fault.Reason
-	letter  uint64
-	delay   time.Duration
-	result  string // type of the result event
-	err     error  // settling failed: the event will come again
+	start    time.Time
+	work     context.Context //nolint:containedctx // begins its span on the way, and lives as long as the trip
+	record   fleet.Record    // attempts before this delivery
+	recalled bool            // the record is known: one that is not must not be overwritten
+	waited   time.Duration
+	called   time.Duration // 0: no call was made
+	made     bool          // a call was made
+	probe    bool
+	fault    *fault.Error
+	outcome  string
+	reason   fault.Reason
+	letter   uint64
+	delay    time.Duration
+	result   string // type of the result event
+	err      error  // settling failed: the event will come again
 }
 
 // try is the straight line. It gives the data of the result, or what went wrong.
@@ -76,10 +77,11 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 		}
 	}()
 	l.moved(d)
-	if err := l.remember(t.work, d, t); err != nil {
+	if t.record, err = l.recall(t.work, d); err != nil {
 		return nil, err
 	}
-	d.event, err = event.Parse(l.route.Type, d.msg.Header, d.msg.Data)
+	t.recalled = true
+	d.event, err = l.parse(d, t.record)
 	d.identify()
 	t.work, _ = l.startSpan(t.work, d, t.start)
 	if done := l.finished(t.work, d); done != nil {
@@ -118,28 +120,30 @@ func (l *lane) moved(d *delivery) {
 	d.patience.Store(time.Now().Add(stuckAfter * l.topo.AckWait).UnixNano())
 }
 
-// remember looks up what earlier deliveries have left behind. A first delivery has
+// recall looks up what earlier deliveries have left behind. A first delivery has
 // left nothing, so the common case costs nothing.
-func (l *lane) remember(ctx context.Context, d *delivery, t *trip) error {
+func (l *lane) recall(ctx context.Context, d *delivery) (fleet.Record, error) {
 	if d.number <= 1 {
-		t.record = fleet.Record{Seen: 1}
-		return nil
+		return fleet.Record{Seen: 1}, nil
 	}
 	record, err := l.attempts.Get(ctx, l.consumer, d.seq)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errBroker, err)
+		return record, fmt.Errorf("%w: %w", errBroker, err)
 	}
-	t.record = record.At(d.number)
-	if n := t.record.Crashes; n >= l.cfg.PoisonAfter {
-		// Of its identity only what the headers say: reading the payload may be what crashes.
-		d.event, _ = event.Parse(l.route.Type, d.msg.Header, nil)
-		d.identify()
-		return &fault.Error{
-			Kind: fault.Permanent, Reason: fault.Poison, Code: "NoTrace",
-			Message: fmt.Sprintf("%d deliveries ended without a trace: the event crashed or stalled its worker", n),
-		}
+	return record.At(d.number), nil
+}
+
+// parse reads the event. Of one that has crashed its workers only the headers are
+// read: its payload may be what crashes.
+func (l *lane) parse(d *delivery, r fleet.Record) (event.Event, error) {
+	if r.Crashes < l.cfg.PoisonAfter {
+		return event.Parse(l.route.Type, d.msg.Header, d.msg.Data)
 	}
-	return nil
+	e, _ := event.Parse(l.route.Type, d.msg.Header, nil) // the error is that the payload is missing
+	return e, &fault.Error{
+		Kind: fault.Permanent, Reason: fault.Poison, Code: "NoTrace",
+		Message: fmt.Sprintf("%d deliveries ended without a trace: the event crashed or stalled its worker", r.Crashes),
+	}
 }
 
 // finished tells whether the event needs no call any more: errDone if it has its

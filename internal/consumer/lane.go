@@ -175,7 +175,11 @@ func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
 			l.log.Error("an event without metadata cannot be handed back", "lane", l.route.Type, "why", err)
 			continue
 		}
-		if err := l.wait(ctx, d, fleet.Record{}, 0); err != nil {
+		record, err := l.recall(ctx, d)
+		if err == nil {
+			err = l.wait(ctx, d, record, 0)
+		}
+		if err != nil {
 			l.log.Warn("an event is not handed back and comes again after its ack wait", "lane", l.route.Type, "why", err)
 		}
 	}

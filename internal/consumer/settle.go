@@ -60,6 +60,9 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 	case errors.Is(err, errBroker):
 		t.fault = fault.Of(err)
 		t.outcome, t.delay = waited, brokerPause+jitter(brokerPause)
+		if !t.recalled {
+			return d.again(l.nc, t.delay) // counts as a crash, which is better than forgetting attempts
+		}
 		return l.wait(ctx, d, t.record, t.delay)
 	}
 	return l.failed(ctx, d, t, err)
