@@ -7,10 +7,13 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
+	"essworker/internal/pace"
 )
 
 // errDone says that the event has its result already.
@@ -24,8 +27,9 @@ var errBroker = errors.New("the broker did not answer")
 var errStopping = errors.New("shutting down")
 
 // handle takes one event from arrival to settlement. While ctx lives the event may
-// wait for its slot; work lives until calls in flight must end.
-func (l *lane) handle(ctx, work context.Context, d *delivery) {
+// wait for its slot; work lives until calls in flight must end, and last a little
+// longer, so that a call that has just been made is not made in vain.
+func (l *lane) handle(ctx, work, last context.Context, d *delivery) {
 	l.metrics.inFlight.Add(work, 1, l.metrics.lane)
 	defer l.metrics.inFlight.Add(work, -1, l.metrics.lane)
 	defer l.hand.drop(d)
@@ -41,7 +45,7 @@ func (l *lane) handle(ctx, work context.Context, d *delivery) {
 	t := &trip{start: time.Now(), work: work}
 	data, err := l.try(ctx, d, t, leave)
 	d.patience.Store(0) // settling waits for the broker for as long as it takes
-	t.err = l.settle(t.work, d, t, data, err)
+	t.err = l.settle(trace.ContextWithSpan(last, trace.SpanFromContext(t.work)), d, t, data, err)
 	l.report(t.work, d, t)
 }
 
@@ -92,11 +96,16 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	}
 	job, err := l.route.Prepare(d.event.Data())
 	d.about = job.Subject
-	if err != nil {
+	ours := err != nil && fault.Of(err).Kind == fault.Misconfigured
+	if err != nil && !ours {
 		return nil, err
 	}
 	call := fleet.Call{Tenant: job.Tenant, Key: d.key}
 	if err := l.gate.Check(call); err != nil {
+		return nil, err
+	}
+	if ours { // the gate holds what a setting of ours is missing for
+		_, t.probe, err = l.gate.Do(t.work, call, func(context.Context) ([]byte, error) { return nil, err })
 		return nil, err
 	}
 	d.patience.Store(0)
@@ -107,8 +116,11 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	if err != nil {
 		return nil, errStopping
 	}
-	called := time.Now()
-	data, t.probe, err = l.gate.Do(t.work, call, job.Call)
+	called, work := time.Now(), t.work
+	if l.gate.Limit() > 0 {
+		work = pace.With(work, l.gate.Slot)
+	}
+	data, t.probe, err = l.gate.Do(work, call, job.Call)
 	if t.made = reached(err); t.made {
 		t.called = time.Since(called)
 	}
@@ -117,7 +129,7 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 
 // moved notes that the event is alive: it is stuck only if it stays here for long.
 func (l *lane) moved(d *delivery) {
-	d.patience.Store(time.Now().Add(stuckAfter * l.topo.AckWait).UnixNano())
+	d.patience.Store(time.Now().Add(l.callTimeout + stuckAfter*l.topo.AckWait).UnixNano())
 }
 
 // recall looks up what earlier deliveries have left behind. A first delivery has
@@ -126,7 +138,11 @@ func (l *lane) recall(ctx context.Context, d *delivery) (fleet.Record, error) {
 	if d.number <= 1 {
 		return fleet.Record{Seen: 1}, nil
 	}
-	record, err := l.attempts.Get(ctx, l.consumer, d.seq)
+	var record fleet.Record
+	err := l.insist(ctx, func() (err error) {
+		record, err = l.attempts.Get(ctx, l.consumer, d.seq)
+		return err
+	})
 	if err != nil {
 		return record, fmt.Errorf("%w: %w", errBroker, err)
 	}

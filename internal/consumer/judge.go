@@ -9,7 +9,8 @@ import (
 // attempt is what judge knows about an event beside its fault.
 type attempt struct {
 	Calls       int  // vendor calls charged to the event so far, this one not yet
-	Uncharged   int  // calls made that were not: probes, throttled and misconfigured ones
+	Vague       int  // those of them whose fault had a limit of tries of its own
+	Uncharged   int  // calls made that were not charged: probes, throttled and misconfigured ones
 	Probe       bool // this call was the lane's question
 	Interrupted bool // this call was cut off by our own shutdown
 }
@@ -17,7 +18,8 @@ type attempt struct {
 // verdict is what follows a failed call.
 type verdict struct {
 	Letter  fault.Reason  // park the event as a letter with this reason; empty: again later
-	Delay   time.Duration // the longest wait before it comes again; the real one is drawn from it
+	After   time.Duration // the event must not come again before this
+	Within  time.Duration // and comes at a random moment of this long behind it
 	Charged bool          // the call counts as an attempt of the event
 }
 
@@ -41,22 +43,24 @@ func judge(f *fault.Error, a attempt, p policy) verdict {
 	case fault.Permanent:
 		return verdict{Letter: f.LetterReason(), Charged: true}
 	case fault.Throttled:
-		return verdict{Delay: max(f.RetryAfter, time.Second)}
+		return verdict{After: max(f.RetryAfter, time.Second), Within: time.Second}
 	case fault.Misconfigured:
-		return verdict{Delay: doubling(p.Probe, a.Uncharged, max(p.Probe, p.BackoffMax))}
+		return p.away(f, a)
 	case fault.Transient:
 	}
-	if a.Probe {
-		return verdict{Delay: doubling(p.Probe, a.Uncharged, max(p.Probe, p.BackoffMax))}
-	}
-	limit := p.MaxAttempts
-	if f.Tries > 0 {
-		limit = min(limit, f.Tries)
-	}
-	if a.Calls+1 >= limit {
+	switch {
+	case a.Probe:
+		return p.away(f, a)
+	case a.Calls+1 >= p.MaxAttempts, f.Tries > 0 && a.Vague+1 >= f.Tries:
 		return verdict{Letter: fault.Exhausted, Charged: true}
 	}
-	return verdict{Delay: max(f.RetryAfter, doubling(p.BackoffMin, a.Calls, p.BackoffMax)), Charged: true}
+	return verdict{After: f.RetryAfter, Within: doubling(p.BackoffMin, a.Calls, p.BackoffMax), Charged: true}
+}
+
+// away keeps an event from being the next probe as well.
+func (p policy) away(f *fault.Error, a attempt) verdict {
+	delay := doubling(p.Probe, a.Uncharged, max(p.Probe, p.BackoffMax))
+	return verdict{After: max(delay, f.RetryAfter), Within: delay / 2}
 }
 
 // doubling is first, twice that, four times that ... and never more than most.

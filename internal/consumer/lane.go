@@ -21,12 +21,15 @@ import (
 )
 
 const (
-	// seatsPaced is how many events of a paced lane wait in hand for their slot: enough
-	// that the next slot never goes unused, few enough that others find work.
+	// seatsPaced is how many events of a paced lane wait in hand for their slot, or a
+	// quarter of a second's worth if that is more: enough that the next slot never goes
+	// unused, few enough that others find work.
 	seatsPaced = 4
-	// stuckAfter is when an event counts as stuck, in ack waits since it was last
-	// seen to move. No call may take that long: --ess-timeout is far below it.
+	// stuckAfter is when an event counts as stuck: so many ack waits, and the time one
+	// call may take, since it was last seen to move.
 	stuckAfter = 5
+	// settleGrace is what settling has left once calls in flight were cut off.
+	settleGrace = 5 * time.Second
 )
 
 // lane is the path of one event type: one consumer, one action, one gate.
@@ -44,7 +47,9 @@ type lane struct {
 	tracer   trace.Tracer
 	metrics  laneMetrics
 	policy   policy
-	consumer string
+	// callTimeout is how long one vendor call may take.
+	callTimeout time.Duration
+	consumer    string
 
 	slots chan struct{}  // a call each
 	idle  chan *delivery // to the goroutines that wait for their next event
@@ -56,8 +61,11 @@ type lane struct {
 func (l *lane) run(ctx context.Context) error {
 	work, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
+	last, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(l.cfg.Drain, func() { cut(fleet.ErrInterrupted) })
+		time.AfterFunc(l.cfg.Drain+settleGrace, func() { end(fleet.ErrInterrupted) })
 	})()
 
 	var inFlight sync.WaitGroup
@@ -66,9 +74,9 @@ func (l *lane) run(ctx context.Context) error {
 	beating.Go(func() { l.hand.beat(beat, l.nc, l.topo.AckWait) })
 
 	pull := newPuller(l.nc, l.topo.EventsStream(), l.consumer, l.cfg.Concurrency)
-	err := l.take(ctx, work, pull, &inFlight)
+	err := l.take(ctx, work, last, pull, &inFlight)
 	close(l.idle)
-	l.handBack(work, pull.withdraw())
+	l.handBack(last, pull.withdraw())
 	inFlight.Wait()
 	still()
 	beating.Wait()
@@ -76,9 +84,9 @@ func (l *lane) run(ctx context.Context) error {
 }
 
 // take is the loop: an open gate first, then a free slot, then an event.
-func (l *lane) take(ctx, work context.Context, pull *puller, inFlight *sync.WaitGroup) error {
+func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *sync.WaitGroup) error {
 	for {
-		probe, err := l.gate.Enter(ctx)
+		probe, err := l.enter(ctx, pull)
 		if err != nil || !l.reserve(ctx) {
 			return nil //nolint:nilerr // the only error is the end of ctx, which is how a lane ends well
 		}
@@ -92,11 +100,20 @@ func (l *lane) take(ctx, work context.Context, pull *puller, inFlight *sync.Wait
 		}
 		l.hand.take(d)
 		if probe {
-			l.handle(ctx, work, d) // one at a time, and nothing beside it
+			l.handle(ctx, work, last, d) // one at a time, and nothing beside it
 		} else {
-			l.dispatch(d, func(d *delivery) { l.handle(ctx, work, d) }, inFlight)
+			l.dispatch(d, func(d *delivery) { l.handle(ctx, work, last, d) }, inFlight)
 		}
 	}
+}
+
+// enter waits at the gate. Before it waits, and before a probe, which has the lane to
+// itself, what is on its way to the lane goes back: nobody would extend its deadline.
+func (l *lane) enter(ctx context.Context, pull *puller) (probe bool, err error) {
+	if probe, open := l.gate.Open(); !open || probe {
+		l.handBack(ctx, pull.withdraw())
+	}
+	return l.gate.Enter(ctx)
 }
 
 // dispatch gives the event to a goroutine that has finished with an earlier one, or
@@ -153,10 +170,6 @@ func (l *lane) pause(ctx context.Context, pull *puller, err error) error {
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 		return fmt.Errorf("lane %s: %w", l.route.Type, err)
 	case errors.Is(err, errGate):
-		// While the gate is closed nobody would extend the deadlines of what is on its way.
-		if _, closed := l.gate.Closed(); closed {
-			l.handBack(ctx, pull.withdraw())
-		}
 		return nil
 	}
 	l.log.Warn("no events can be taken", "lane", l.route.Type, "why", err)
@@ -169,6 +182,8 @@ func (l *lane) pause(ctx context.Context, pull *puller, err error) error {
 
 // handBack returns events that nothing was done with.
 func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
+	defer cancel()
 	for _, msg := range msgs {
 		d, err := newDelivery(msg)
 		if err != nil {

@@ -42,6 +42,7 @@ type puller struct {
 	inbox     chan *nats.Msg
 	connected chan nats.Status
 	asked     int         // events asked for that have not come
+	left      []*nats.Msg // events of a subscription that was given up
 	quiet     *time.Timer // runs out when nothing at all is heard
 }
 
@@ -55,6 +56,11 @@ func newPuller(nc *nats.Conn, stream, consumer string, room int) *puller {
 // next gives the next event, asking the server to have up to want under way.
 func (p *puller) next(ctx context.Context, want int, gate <-chan struct{}) (*nats.Msg, error) {
 	for {
+		if len(p.left) > 0 {
+			msg := p.left[0]
+			p.left = p.left[1:]
+			return msg, nil
+		}
 		if err := p.ask(want); err != nil {
 			return nil, err
 		}
@@ -127,10 +133,20 @@ func (p *puller) status(msg *nats.Msg) error {
 	}
 }
 
-// reset forgets requests that have gone wrong.
+// reset forgets requests that have gone wrong, but not the events that have come.
 func (p *puller) reset() {
 	if p.sub != nil {
 		_ = p.sub.Unsubscribe() // it fails only on a closed connection
+	}
+	for more := true; more; {
+		select {
+		case msg := <-p.inbox:
+			if isEvent(msg) {
+				p.left = append(p.left, msg)
+			}
+		default:
+			more = false
+		}
 	}
 	p.sub, p.asked = nil, 0
 	p.quiet.Reset(pullQuiet)
@@ -138,21 +154,22 @@ func (p *puller) reset() {
 
 // withdraw waits for the end of every request and gives the events that still came.
 func (p *puller) withdraw() []*nats.Msg {
-	var left []*nats.Msg
 	for p.asked > 0 {
 		select {
 		case msg := <-p.inbox:
 			if isEvent(msg) {
 				p.asked--
-				left = append(left, msg)
-			} else if err := p.status(msg); err != nil {
-				return left
+				p.left = append(p.left, msg)
+			} else if p.status(msg) != nil {
+				p.reset()
 			}
 		case <-p.quiet.C:
 			p.reset()
 		}
 	}
 	p.reset()
+	left := p.left
+	p.left = nil
 	return left
 }
 

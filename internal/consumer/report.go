@@ -69,7 +69,7 @@ func (l *lane) report(ctx context.Context, d *delivery, t *trip) {
 		level = slog.LevelWarn
 		span.SetStatus(codes.Error, t.fault.Code)
 		attrs = append(attrs, slog.String("kind", string(t.fault.Kind)), slog.String("code", t.fault.Code),
-			slog.String("message", t.fault.Message), slog.String("request_id", t.fault.RequestID))
+			slog.String("message", mask.Text(t.fault.Text())), slog.String("request_id", t.fault.RequestID))
 	}
 	if t.letter > 0 {
 		attrs = append(attrs, slog.String("reason", string(t.reason)), slog.Uint64("letter", t.letter))

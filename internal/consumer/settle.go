@@ -13,6 +13,7 @@ import (
 	"essworker/internal/event"
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
+	"essworker/internal/mask"
 	"essworker/internal/stream"
 )
 
@@ -52,7 +53,7 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 		t.outcome = duplicate
 		return l.done(ctx, d)
 	case isClosed:
-		t.outcome, t.delay = waited, closed.RetryIn+jitter(max(time.Second, closed.RetryIn))
+		t.outcome, t.delay = waited, l.patience(d, closed.RetryIn)
 		return l.wait(ctx, d, t.record, t.delay)
 	case errors.Is(err, errStopping):
 		t.outcome = waited
@@ -60,8 +61,8 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 	case errors.Is(err, errBroker):
 		t.fault = fault.Of(err)
 		t.outcome, t.delay = waited, brokerPause+jitter(brokerPause)
-		if !t.recalled {
-			return d.again(l.nc, t.delay) // counts as a crash, which is better than forgetting attempts
+		if !t.recalled { // the worker was cut off while it asked: better a crash counted than attempts forgotten
+			return d.again(l.nc, t.delay)
 		}
 		return l.wait(ctx, d, t.record, t.delay)
 	}
@@ -72,25 +73,25 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 func (l *lane) failed(ctx context.Context, d *delivery, t *trip, err error) error {
 	t.fault = fault.Of(err)
 	v := judge(t.fault, attempt{
-		Calls: t.record.Calls, Uncharged: t.record.Made - t.record.Calls,
-		Probe: t.probe, Interrupted: isInterrupted(ctx, err),
+		Calls: t.record.Calls, Vague: t.record.Vague, Uncharged: t.record.Made - t.record.Calls,
+		Probe: t.probe, Interrupted: isInterrupted(t.work, err),
 	}, l.policy)
 	if t.made {
 		t.record.Made++
 		if v.Charged {
 			t.record.Calls++
 		}
+		if v.Charged && t.fault.Tries > 0 {
+			t.record.Vague++
+		}
 	}
 	if v.Letter != "" {
 		t.outcome, t.reason, t.result = lettered, v.Letter, l.route.Failure
 		return l.park(ctx, d, t)
 	}
-	t.outcome, t.delay = waited, v.Delay
-	switch {
-	case v.Charged:
-		t.outcome, t.delay = retrying, jitter(v.Delay)
-	case v.Delay > 0: // the delay keeps the event away from something shut: spread it above
-		t.delay += jitter(v.Delay / 2)
+	t.outcome, t.delay = waited, v.After+jitter(v.Within)
+	if v.Charged {
+		t.outcome = retrying
 	}
 	return l.wait(ctx, d, t.record, t.delay)
 }
@@ -98,6 +99,14 @@ func (l *lane) failed(ctx context.Context, d *delivery, t *trip, err error) erro
 // park stores the letter, then says so in a failure result, then lets the event go.
 func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 	now := time.Now()
+	// Another message with the same source and id may have succeeded meanwhile.
+	if done, err := l.succeeded(ctx, d); err != nil || done {
+		t.outcome, t.result = duplicate, ""
+		if err != nil {
+			return err
+		}
+		return l.done(ctx, d)
+	}
 	err := l.insist(ctx, func() (err error) {
 		t.letter, err = l.letters.Put(ctx, dlq.Failed{
 			Type: l.route.Type, Action: l.route.Action, Consumer: l.consumer, Stream: l.topo.EventsStream(),
@@ -118,7 +127,11 @@ func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 
 // resume finishes what an earlier delivery began: its letter is stored, the rest may not be.
 func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) error {
-	letter, err := l.letters.Get(ctx, id)
+	var letter dlq.Letter
+	err := l.insist(ctx, func() (err error) {
+		letter, err = l.letters.Get(ctx, id)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -143,7 +156,7 @@ type failure struct {
 }
 
 func (l *lane) publishFailure(ctx context.Context, d *delivery, reason fault.Reason, f *fault.Error, attempts int, letter uint64) error {
-	body := failure{Reason: reason, Code: f.Code, Message: f.Message, RequestID: f.RequestID, Attempts: attempts}
+	body := failure{Reason: reason, Code: f.Code, Message: mask.Text(f.Text()), RequestID: f.RequestID, Attempts: attempts}
 	body.DeadLetter.ID = letter
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -173,9 +186,17 @@ func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte
 	})
 }
 
-// done lets the event go and forgets its attempts.
+// done lets the event go and forgets its attempts. Everything is stored by now, so an
+// acknowledgement that stays without an answer is left alone: a server that was killed
+// may have forgotten that it ever handed the event out, and gives it again.
 func (l *lane) done(ctx context.Context, d *delivery) error {
-	if err := l.insist(ctx, func() error { return d.ack(ctx, l.nc) }); err != nil {
+	var err error
+	for range ackTries {
+		if err = d.ack(ctx, l.nc); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if d.number > 1 {
@@ -186,19 +207,43 @@ func (l *lane) done(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// wait hands the event back. The record goes first: a delivery that ends without
-// one looks like a crash.
+const ackTries = 3
+
+// wait hands the event back. The record goes first, and the event is kept in hand
+// until it is stored: a delivery that ends without one looks like a crash, and three
+// of those would make a good event poison.
 func (l *lane) wait(ctx context.Context, d *delivery, r fleet.Record, delay time.Duration) error {
 	r.Seen = max(r.Seen, d.number)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackTimeout)
-	defer cancel()
-	stored := l.attempts.Put(ctx, l.consumer, d.seq, r)
-	return errors.Join(stored, d.again(l.nc, delay))
+	if err := l.insist(ctx, func() error { return l.attempts.Put(ctx, l.consumer, d.seq, r) }); err != nil {
+		return err
+	}
+	return d.again(l.nc, max(delay, handOver))
 }
 
-// handBackTimeout bounds how long handing back may take when the broker is slow,
-// also when everything else has been cut off.
-const handBackTimeout = 2 * time.Second
+// handOver is the shortest time before an event comes again: a follower that answers
+// the next worker's question has the record by then.
+const handOver = 100 * time.Millisecond
+
+// patience is how long an event stays away from something held: longer each time, so
+// that many held events leave the lane to others.
+func (l *lane) patience(d *delivery, first time.Duration) time.Duration {
+	if first == 0 {
+		return jitter(time.Second)
+	}
+	delay := doubling(first, int(min(d.number-1, 10)), max(first, l.cfg.BackoffMax)) //nolint:gosec // at most 10
+	return delay + jitter(delay/2)
+}
+
+// succeeded asks the ledger once more, right before a letter is written.
+func (l *lane) succeeded(ctx context.Context, d *delivery) (done bool, err error) {
+	subject := l.topo.ResultSubject(l.route.Success, d.key)
+	err = l.insist(ctx, func() error {
+		found, err := l.ledger.Last(ctx, subject)
+		done = found[subject] != nil
+		return err
+	})
+	return done, err
+}
 
 // insist repeats a step of settling until the broker has confirmed it: what has
 // been done at the vendor is not to be done again because the broker was away. The

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,10 +39,13 @@ type Worker struct {
 	Fleet      *fleet.Fleet
 	Routes     []event.Route
 	Credential func(product string) string // names the key a product is called with
-	Name       string                      // host/pid and version, for letters
-	Log        *slog.Logger
-	Tracer     trace.TracerProvider
-	Meter      metric.MeterProvider
+	// CallTimeout is how long one vendor call may take: an event that has not moved for
+	// longer is stuck.
+	CallTimeout time.Duration
+	Name        string // host/pid and version, for letters
+	Log         *slog.Logger
+	Tracer      trace.TracerProvider
+	Meter       metric.MeterProvider
 }
 
 // Run works until ctx ends: then it stops taking events, sees the calls in flight
@@ -68,7 +72,7 @@ func (w Worker) Run(ctx context.Context) error {
 			cfg: w.Config, topo: w.Topology, route: r, nc: w.NC, js: w.JS,
 			gate: gate, attempts: attempts, letters: letters, ledger: lookup,
 			log: w.Log, tracer: w.Tracer.Tracer("essworker/consumer"), metrics: metrics.of(r.Type),
-			policy:   w.policy(),
+			policy: w.policy(), callTimeout: w.CallTimeout,
 			consumer: topology.Consumer(r.Type),
 			idle:     make(chan *delivery),
 			slots:    make(chan struct{}, w.Config.Concurrency),
@@ -91,8 +95,8 @@ func (w Worker) policy() policy {
 
 // seats is how many events may wait in hand for a slot of the quota.
 func seats(g *fleet.Gate, c Config) int {
-	if g.Limited() {
-		return min(seatsPaced, c.Concurrency)
+	if limit := g.Limit(); limit > 0 {
+		return min(max(seatsPaced, limit/4), c.Concurrency)
 	}
 	return c.Concurrency
 }

@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -29,6 +30,8 @@ func (w *When) UnmarshalText(b []byte) error {
 	return nil
 }
 
+var typePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
 // Filter selects letters; a zero field selects all. It is declared once, with its
 // flags, and embedded by every command that selects letters.
 type Filter struct {
@@ -55,6 +58,9 @@ func (f Filter) Validate() error {
 	}
 	if f.Reason != "" && !slices.Contains(fault.Reasons(), fault.Reason(f.Reason)) {
 		return fmt.Errorf("--reason: %q is not one of %v", f.Reason, fault.Reasons())
+	}
+	if f.Type != "" && !typePattern.MatchString(f.Type) {
+		return fmt.Errorf("--type: %q must be an event type such as employee.onboarded", f.Type)
 	}
 	return nil
 }

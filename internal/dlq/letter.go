@@ -15,7 +15,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"essworker/internal/event"
 	"essworker/internal/fault"
+	"essworker/internal/topology"
 )
 
 // The headers of a letter. Text in them is percent-encoded.
@@ -67,7 +69,7 @@ type Letter struct {
 }
 
 // read makes a Letter of a stored message. Headers that are missing, because there
-// was no room for them, are filled in from the subject.
+// was no room for them, are filled in from the subject and from the event.
 func read(msg *jetstream.RawStreamMsg) Letter {
 	h := msg.Header
 	l := Letter{
@@ -97,15 +99,23 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {
 		l.Type = strings.Join(tokens[3:len(tokens)-1], ".")
 		l.Reason = cmp.Or(l.Reason, fault.Reason(tokens[2]))
+		l.Subject = cmp.Or(l.Subject, topology.Names{Prefix: tokens[0]}.EventSubject(l.Type))
+	}
+	if h.Get(hStreamSeq) == "" && l.Reason != fault.Poison { // reading what is poison may be what crashes
+		e, _ := event.Parse(l.Type, l.Header, l.Data)
+		l.EventID, l.Source = cmp.Or(l.EventID, e.ID()), cmp.Or(l.Source, e.Source())
 	}
 	return l
 }
 
-// own are the event's headers: no Nats-*, which are the server's, and no Dlq-*.
+// own are the event's headers: no Nats-*, which are the server's, and no Dlq-*. A
+// name that our client cannot write is left out too, or its event could not be kept:
+// other clients may send any bytes but a colon, and no attribute of an event has such
+// a name.
 func own(h nats.Header) nats.Header {
-	out := make(nats.Header, len(h))
+	out := make(nats.Header)
 	for name, values := range h {
-		if !foreign(name) {
+		if !foreign(name) && writable(name) {
 			out[name] = values
 		}
 	}
@@ -113,14 +123,21 @@ func own(h nats.Header) nats.Header {
 }
 
 func foreign(name string) bool {
-	name = strings.ToLower(name)
-	return strings.HasPrefix(name, "nats-") || strings.HasPrefix(name, "dlq-")
+	return len(name) >= 4 && strings.EqualFold(name[:4], "Dlq-") || len(name) >= 5 && strings.EqualFold(name[:5], "Nats-")
 }
 
-// number reads a count; anything else is 0.
+// writable is what nats.go takes for the name of a header.
+func writable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"()/,:;<=>?@[\]{}`, r)
+	})
+}
+
+// number reads a count; anything else is 0. So is one that no count can reach, and
+// that would overflow when one is added.
 func number(s string) int {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > 1<<53 {
 		return 0
 	}
 	return n
@@ -137,14 +154,13 @@ func moment(s string, otherwise time.Time) time.Time {
 // its first letter; zeros if it never was one.
 func Generation(h nats.Header) (replays int, origin uint64) {
 	for name, values := range h {
-		if len(values) == 0 {
-			continue
-		}
-		switch {
-		case strings.EqualFold(name, hReplays):
-			replays = number(values[0])
-		case strings.EqualFold(name, hOrigin):
-			origin = uint64(number(values[0])) //nolint:gosec // never negative
+		for _, v := range values { // of several the largest: which comes first is chance
+			switch {
+			case strings.EqualFold(name, hReplays):
+				replays = max(replays, number(v))
+			case strings.EqualFold(name, hOrigin):
+				origin = max(origin, uint64(number(v))) //nolint:gosec // never negative
+			}
 		}
 	}
 	return replays, origin

@@ -20,19 +20,22 @@ func (b *Box) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
 		return b.all(ctx, f)
 	}
 	return func(yield func(Letter, error) bool) {
-		var newest []Letter
+		var newest []Letter // once full, a ring whose oldest letter is at n % f.Limit
+		n := 0
 		for l, err := range b.all(ctx, f) {
 			if err != nil {
 				yield(l, err)
 				return
 			}
-			if len(newest) == f.Limit {
-				newest = slices.Delete(newest, 0, 1)
+			if len(newest) < f.Limit {
+				newest = append(newest, l)
+			} else {
+				newest[n%f.Limit] = l
 			}
-			newest = append(newest, l)
+			n++
 		}
-		for _, l := range newest {
-			if !yield(l, nil) {
+		for i := range newest {
+			if !yield(newest[(n+i)%len(newest)], nil) {
 				return
 			}
 		}

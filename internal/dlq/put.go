@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -13,14 +14,19 @@ import (
 
 	"essworker/internal/event"
 	"essworker/internal/fault"
+	"essworker/internal/mask"
 	"essworker/internal/stream"
 )
 
 const (
-	messageLimit = 1024 // bytes of Dlq-Message, encoded: the contract's 1 KiB
-	fieldLimit   = 256  // bytes of every other text of foreign origin
+	messageLimit  = 1024     // bytes of Dlq-Message, encoded: the contract's 1 KiB
+	identityLimit = 3 * 1024 // of an event's id and source: package event takes 1 KiB of each, and they must not be cut
+	fieldLimit    = 256      // of every other text of foreign origin
 	// condition is room for the headers that make the publish conditional.
 	condition = 160
+	// headerLimit is how many bytes of headers the server stores with a message,
+	// whatever its max_payload (nats-server 2.15, stream.go: error 10097).
+	headerLimit = math.MaxUint16
 )
 
 // Failed is an event the worker gives up on.
@@ -49,13 +55,20 @@ func Key(seq uint64, stored time.Time) string {
 }
 
 // Put stores the letter of a failed event and gives its id, which is the same one
-// however often the same delivery of the event is put. It returns once the letter is
-// confirmed stored, or with an error after which the event must be kept.
+// however often the event is put, also with another reason. It returns once the
+// letter is confirmed stored, or with an error after which the event must be kept.
 func (b *Box) Put(ctx context.Context, f Failed) (id uint64, err error) {
 	key := Key(f.StreamSeq, f.Stored)
-	msg := b.letter(f, key)
-	if size(msg.Header)+len(msg.Data)+condition > int(b.js.Conn().MaxPayload()) {
-		ack, err := b.js.PublishMsg(ctx, msg) // no room for a condition
+	msg, conditional := b.letter(f, key)
+	if f.Deliveries > 1 || !conditional {
+		// Longer ago than the duplicate window, and under another reason's subject, the
+		// server would not know an earlier letter for the same.
+		if id, err := b.Find(ctx, f.Type, f.StreamSeq, f.Stored); id > 0 || err != nil {
+			return id, err
+		}
+	}
+	if !conditional {
+		ack, err := b.js.PublishMsg(ctx, msg)
 		if err != nil {
 			return 0, fmt.Errorf("store letter: %w", err)
 		}
@@ -68,7 +81,7 @@ func (b *Box) Put(ctx context.Context, f Failed) (id uint64, err error) {
 		return 0, fmt.Errorf("store letter: %w", err)
 	}
 	if existed && id == 0 {
-		return b.find(ctx, msg.Subject)
+		return b.Find(ctx, f.Type, f.StreamSeq, f.Stored)
 	}
 	return id, nil
 }
@@ -76,10 +89,7 @@ func (b *Box) Put(ctx context.Context, f Failed) (id uint64, err error) {
 // Find gives the id of the letter that an earlier delivery of a message has left,
 // or 0 if there is none.
 func (b *Box) Find(ctx context.Context, typ string, seq uint64, stored time.Time) (uint64, error) {
-	return b.find(ctx, b.topo.LetterSubject("*", typ, Key(seq, stored)))
-}
-
-func (b *Box) find(ctx context.Context, subject string) (uint64, error) {
+	subject := b.topo.LetterSubject("*", typ, Key(seq, stored))
 	msg, err := stream.LastFor(ctx, b.js.Conn(), b.topo.LettersStream(), subject)
 	if errors.Is(err, stream.ErrNoMessage) {
 		return 0, nil
@@ -90,63 +100,85 @@ func (b *Box) find(ctx context.Context, subject string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
-// letter builds the message: the event's own headers first, then ours in the order
-// of their worth for as long as they fit into what the server accepts.
-func (b *Box) letter(f Failed, key string) *nats.Msg {
-	msg := &nats.Msg{
+// letter builds the message: the event's own headers first, then ours for as long as
+// they fit into what the server accepts, those first that nothing else tells.
+// conditional says whether there is room to make the publish conditional.
+func (b *Box) letter(f Failed, key string) (msg *nats.Msg, conditional bool) {
+	msg = &nats.Msg{
 		Subject: b.topo.LetterSubject(string(f.Reason), f.Type, key),
 		Header:  own(f.Header),
 		Data:    f.Data,
 	}
-	room := int(b.js.Conn().MaxPayload()) - len(f.Data) - size(msg.Header) - condition
-	add := func(name, value string) {
-		if need := len(name) + len(value) + 4; value != "" && need <= room {
-			msg.Header.Set(name, value)
-			room -= need
-		}
+	w := b.writer(msg)
+	if conditional = w.room >= condition; conditional {
+		w.room -= condition
 	}
 	replays, origin := Generation(f.Header)
-	add(hReason, string(f.Reason))
-	add(hSubject, f.Subject)
-	add(hReplays, strconv.Itoa(replays))
+	w.add(hReplays, strconv.Itoa(replays))
 	if origin > 0 {
-		add(hOrigin, strconv.FormatUint(origin, 10))
+		w.add(hOrigin, strconv.FormatUint(origin, 10))
 	}
-	add(hGroup, groupOf(f.Action, f.Reason, f.Fault.Code, f.Fault.Message))
-	add(hCode, encode(f.Fault.Code, fieldLimit))
-	add(hAttempts, strconv.Itoa(f.Attempts))
-	add(hFailedAt, f.FailedAt.UTC().Format(time.RFC3339Nano))
-	add(hFirstSeen, f.Stored.UTC().Format(time.RFC3339Nano))
-	add(hEventID, encode(f.Event.ID(), messageLimit))
-	add(hSource, encode(f.Event.Source(), messageLimit))
-	add(hRequestID, encode(f.Fault.RequestID, fieldLimit))
-	add(hDeliveries, strconv.FormatUint(f.Deliveries, 10))
-	add(hStream, f.Stream)
-	add(hStreamSeq, strconv.FormatUint(f.StreamSeq, 10))
-	add(hConsumer, f.Consumer)
-	add(hWorker, encode(b.worker, fieldLimit))
-	add(hMessage, encode(message(f.Fault), min(messageLimit, max(0, room-len(hMessage)-4))))
-	return msg
+	w.add(hGroup, groupOf(f.Action, f.Reason, f.Fault.Code, message(f.Fault)))
+	w.add(hCode, encode(f.Fault.Code, fieldLimit))
+	w.add(hAttempts, strconv.Itoa(f.Attempts))
+	w.add(hFailedAt, f.FailedAt.UTC().Format(time.RFC3339Nano))
+	w.add(hFirstSeen, f.Stored.UTC().Format(time.RFC3339Nano))
+	w.add(hReason, string(f.Reason))
+	w.add(hSubject, f.Subject)
+	w.add(hEventID, encode(f.Event.ID(), identityLimit))
+	w.add(hSource, encode(f.Event.Source(), identityLimit))
+	w.add(hRequestID, encode(f.Fault.RequestID, fieldLimit))
+	w.add(hDeliveries, strconv.FormatUint(f.Deliveries, 10))
+	w.add(hStream, f.Stream)
+	w.add(hStreamSeq, strconv.FormatUint(f.StreamSeq, 10))
+	w.add(hConsumer, f.Consumer)
+	w.add(hWorker, encode(b.worker, fieldLimit))
+	w.add(hMessage, encode(message(f.Fault), min(messageLimit, w.room-len(hMessage)-perHeader)))
+	return msg, conditional
 }
 
 // message is the fault's text without its code, which has a header of its own.
+// The text of a cause is the one nobody has masked yet.
 func message(f *fault.Error) string {
 	if f.Message != "" || f.Err == nil {
 		return f.Message
 	}
-	return strings.TrimSpace(f.Err.Error())
+	return mask.Text(strings.TrimSpace(f.Err.Error()))
 }
 
-// size is what headers take on the wire.
-func size(h nats.Header) int {
-	if len(h) == 0 {
-		return 0
-	}
-	n := len("NATS/1.0\r\n\r\n")
-	for name, values := range h {
+// What headers take on the wire beside names and values: "NATS/1.0", the empty line
+// at the end, and with each header a colon, a space and the end of its line.
+const (
+	aroundHeaders = len("NATS/1.0\r\n\r\n")
+	perHeader     = len(": \r\n")
+)
+
+// headerWriter adds headers to a message for as long as there is room.
+type headerWriter struct {
+	header nats.Header
+	room   int // bytes
+}
+
+// writer measures what a message of ours leaves room for.
+func (b *Box) writer(msg *nats.Msg) headerWriter {
+	room := min(int(b.js.Conn().MaxPayload())-len(msg.Data), headerLimit) - aroundHeaders
+	for name, values := range msg.Header {
 		for _, v := range values {
-			n += len(name) + len(v) + len(": \r\n")
+			room -= len(name) + len(v) + perHeader
 		}
 	}
-	return n
+	return headerWriter{msg.Header, room}
+}
+
+// add sets a header unless its value is empty, and reports whether it had room.
+func (w *headerWriter) add(name, value string) bool {
+	need := len(name) + len(value) + perHeader
+	if need > w.room {
+		return false
+	}
+	if value != "" {
+		w.header.Set(name, value)
+		w.room -= need
+	}
+	return true
 }

@@ -144,7 +144,7 @@ func (c *Client) attempt(ctx context.Context, a *action, in any, out answer, per
 	defer cancel()
 	now := time.Now()
 	cred := a.product.keys.get(ctx, now)
-	req, err := a.request(callCtx, in, cred, now)
+	req, err := a.request(keepPace(callCtx), in, cred, now)
 	if err != nil {
 		return reply{}, err
 	}

@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"time"
 
 	"essworker/internal/fault"
 	"essworker/internal/mask"
+	"essworker/internal/pace"
 )
 
 // Codes of failures without an answer of the vendor's. Those of an HTTP status
@@ -179,4 +181,17 @@ func systemText(err error) string {
 		return e.Error()
 	}
 	return ""
+}
+
+// keepPace makes a call that had to dial ask for another slot of the quota before its
+// request is written: the one it has is long past.
+func keepPace(ctx context.Context) context.Context {
+	if !pace.Paced(ctx) {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(conn httptrace.GotConnInfo) {
+		if !conn.Reused {
+			_ = pace.Again(ctx) // it fails when ctx has ended, and so does the call
+		}
+	}})
 }

@@ -85,6 +85,15 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
+// Text is what went wrong without its code: the message, or the cause where there
+// is none. It is for logs, results and letters, which show the code beside it.
+func (e *Error) Text() string {
+	if e.Message != "" || e.Err == nil {
+		return e.Message
+	}
+	return e.Err.Error()
+}
+
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

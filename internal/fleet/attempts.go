@@ -20,6 +20,7 @@ const attemptsTTL = 90 * 24 * time.Hour
 type Record struct {
 	Made    int    `json:"made"`    // vendor calls made
 	Calls   int    `json:"calls"`   // those of them that were charged to the event
+	Vague   int    `json:"vague"`   // those of these whose fault had a limit of tries of its own
 	Crashes int    `json:"crashes"` // deliveries that ended without a trace
 	Seen    uint64 `json:"seen"`    // the last delivery accounted for
 }

@@ -12,7 +12,7 @@ import (
 
 // breaker is gobreaker with our idea of a failure: only Transient counts. A
 // refusal proves that the vendor lives, a throttled answer moves the quota, a
-// misconfiguration begins a hold, and a call cut off by shutdown says nothing.
+// misconfiguration begins a hold, and a call that did not reach the vendor says nothing.
 type breaker struct {
 	*gobreaker.CircuitBreaker[[]byte]
 	until   atomic.Pointer[time.Time] // while open: when a probe may go
@@ -30,7 +30,7 @@ func newBreaker(g *Gate) *breaker {
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(cfg.BreakerFailures) }, //nolint:gosec // validated, small and positive
 		IsSuccessful: func(err error) bool { return err == nil || fault.Of(err).Kind == fault.Permanent },
 		IsExcluded: func(err error) bool {
-			return err != nil && (interrupted(err) || kindIn(err, fault.Throttled, fault.Misconfigured))
+			return err != nil && (unasked(err) || kindIn(err, fault.Throttled, fault.Misconfigured))
 		},
 		// Called with gobreaker's lock held, so it must not look at the breaker again.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
@@ -47,10 +47,12 @@ func newBreaker(g *Gate) *breaker {
 // was the one that decides if the breaker closes again.
 func (b *breaker) execute(call func() ([]byte, error)) (out []byte, probe bool, err error) {
 	out, err = b.Execute(func() ([]byte, error) {
-		// Only a probe runs while half-open, and nobody else can end that state.
-		probe = b.State() == gobreaker.StateHalfOpen
-		b.probing.Store(probe)
-		defer b.probing.Store(false)
+		// Only a probe begins while half-open, and nobody else can end that state. Calls
+		// that began earlier may still end in it: theirs is not the probe that is over.
+		if probe = b.State() == gobreaker.StateHalfOpen; probe {
+			b.probing.Store(true)
+			defer b.probing.Store(false)
+		}
 		data, err := call()
 		if err != nil {
 			b.why.Store(fault.Of(err))

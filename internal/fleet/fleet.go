@@ -32,8 +32,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Rate < 0:
 		return errors.New("--rate: must be 0 (no limit) or more")
-	case c.BreakerFailures < 1:
-		return errors.New("--breaker-failures: must be at least 1")
+	case c.BreakerFailures < 1 || c.BreakerFailures > 10_000:
+		return errors.New("--breaker-failures: must be between 1 and 10000")
 	case c.BreakerCooldown <= 0:
 		return errors.New("--breaker-cooldown: must be more than zero, for example 30s")
 	case c.HoldProbe <= 0:
@@ -51,6 +51,7 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	gates   map[string]*Gate
+	quotas  map[string]*Quota // by vendor action: routes of one action share it
 	holds   map[string]*hold
 	tenants map[string]*tenant
 }
@@ -59,7 +60,7 @@ type Fleet struct {
 func New(cfg Config, log *slog.Logger, meter metric.Meter) (*Fleet, error) {
 	f := &Fleet{
 		cfg: cfg, log: log,
-		gates: map[string]*Gate{}, holds: map[string]*hold{}, tenants: map[string]*tenant{},
+		gates: map[string]*Gate{}, quotas: map[string]*Quota{}, holds: map[string]*hold{}, tenants: map[string]*tenant{},
 	}
 	var err error
 	if f.metrics, err = newMetrics(meter, f); err != nil {
@@ -81,7 +82,7 @@ func (f *Fleet) Gate(r event.Route, credential string) *Gate {
 		return g
 	}
 	g := &Gate{
-		fleet: f, lane: r.Type, quota: NewQuota(f.cfg.Rate),
+		fleet: f, lane: r.Type, quota: f.quota(r.Product + " " + r.Action),
 		holds: []*hold{
 			f.hold(fault.Credential, credential),
 			f.hold(fault.Action, r.Action),
@@ -132,6 +133,16 @@ func (f *Fleet) HeldTenants() []HeldTenant {
 	}
 	sortBy(held, func(h HeldTenant) string { return h.Tenant })
 	return held
+}
+
+// quota gives the quota of a vendor action, making it if there is none. f.mu must be held.
+func (f *Fleet) quota(action string) *Quota {
+	q, ok := f.quotas[action]
+	if !ok {
+		q = NewQuota(f.cfg.Rate)
+		f.quotas[action] = q
+	}
+	return q
 }
 
 // hold gives the named hold, making it if there is none. f.mu must be held.

@@ -40,8 +40,8 @@ type Gate struct {
 	holds   []*hold // widest scope first
 }
 
-// Limited reports whether the lane's calls are paced at all.
-func (g *Gate) Limited() bool { return g.quota.Limited() }
+// Limit is how many calls per second the lane may make; 0 is no limit.
+func (g *Gate) Limit() int { return g.fleet.cfg.Rate }
 
 // Enter waits until the lane may take work. When probe is true it may take one
 // event only and must see it through before it enters again.
@@ -58,6 +58,13 @@ func (g *Gate) Enter(ctx context.Context) (probe bool, err error) {
 	}
 }
 
+// Open tells without waiting whether the lane may take work, and whether that would
+// be a probe.
+func (g *Gate) Open() (probe, open bool) {
+	wait, probe := g.look(time.Now())
+	return probe, wait == 0
+}
+
 // Closed gives a channel that is closed at the next change of any gate, for a lane
 // that has asked for work and must stop waiting for it when its gate closes.
 func (g *Gate) Closed() (changed <-chan struct{}, closed bool) {
@@ -66,17 +73,11 @@ func (g *Gate) Closed() (changed <-chan struct{}, closed bool) {
 	return changed, wait != 0
 }
 
-// Check tells, before a slot of the quota is spent, whether a call would be refused.
+// Check tells, before a slot of the quota is spent, whether a hold would refuse the call.
 func (g *Gate) Check(c Call) error {
 	g.fleet.mu.Lock()
 	defer g.fleet.mu.Unlock()
-	now := time.Now()
-	for _, h := range g.held(c) {
-		if wait := h.due(now); wait != 0 {
-			return &ClosedError{Why: h.name + " is held: " + h.why, RetryIn: max(0, wait)}
-		}
-	}
-	return nil
+	return g.refuse(g.held(c))
 }
 
 // Slot waits for the next slot of the quota.
@@ -84,32 +85,47 @@ func (g *Gate) Slot(ctx context.Context) error { return g.quota.Wait(ctx) }
 
 // Do makes one call and tells breaker, holds and quota how it went. probe reports
 // whether the call was the lane's question rather than the event's attempt. A
-// *ClosedError means that no call was made.
+// *ClosedError means that no call was made. A panic of the call is passed on.
 func (g *Gate) Do(ctx context.Context, c Call, call func(context.Context) ([]byte, error)) (out []byte, probe bool, err error) {
 	claimed, err := g.claim(c)
 	if err != nil {
 		return nil, false, err
 	}
-	out, probe, err = g.breaker.execute(func() ([]byte, error) { return call(ctx) })
-	g.settle(c, claimed, err)
-	return out, probe || len(claimed) > 0, err
+	outcome := errCrashed
+	defer func() { g.settle(c, claimed, outcome) }()
+	out, probe, outcome = g.breaker.execute(func() ([]byte, error) { return call(ctx) })
+	return out, probe || len(claimed) > 0, outcome
 }
 
 // claim takes the probes of whatever is held and due, or refuses.
 func (g *Gate) claim(c Call) ([]*hold, error) {
 	g.fleet.mu.Lock()
 	defer g.fleet.mu.Unlock()
-	now := time.Now()
 	held := g.held(c)
-	for _, h := range held {
-		if wait := h.due(now); wait != 0 {
-			return nil, &ClosedError{Why: h.name + " is held: " + h.why, RetryIn: max(0, wait)}
-		}
+	if err := g.refuse(held); err != nil {
+		return nil, err
 	}
 	for _, h := range held {
 		h.probing = true
 	}
 	return held, nil
+}
+
+// refuse gives a *ClosedError if one of the holds is not due for a probe, or is being
+// probed. Fleet.mu must be held.
+func (g *Gate) refuse(held []*hold) error {
+	now := time.Now()
+	for _, h := range held {
+		wait := h.due(now)
+		if wait == 0 {
+			continue
+		}
+		if wait < 0 { // how long the probe takes is unknown; if it fails, the next is that far away
+			wait = g.fleet.cfg.HoldProbe
+		}
+		return &ClosedError{Why: h.name + " is held: " + h.why, RetryIn: wait}
+	}
+	return nil
 }
 
 // held lists what is held in the call's way. Fleet.mu must be held.
@@ -129,10 +145,9 @@ func (g *Gate) held(c Call) []*hold {
 func (g *Gate) settle(c Call, claimed []*hold, err error) {
 	f := g.fleet
 	flt := fault.Of(err)
-	switch {
-	case err != nil && (interrupted(err) || isClosed(err)):
+	if err != nil && unasked(err) {
 		f.release(claimed)
-	default:
+	} else {
 		f.mu.Lock()
 		f.settleHolds(g, c, flt, claimed, time.Now())
 		f.mu.Unlock()
@@ -238,13 +253,18 @@ func (g *Gate) transition(from, to gobreaker.State, why *fault.Error) {
 	g.fleet.changed.changed()
 }
 
-func interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted)
-}
+// errCrashed is the outcome of a call that panicked.
+var errCrashed = errors.New("the call crashed")
 
-func isClosed(err error) bool {
-	_, ok := errors.AsType[*ClosedError](err)
-	return ok
+// unasked reports whether the vendor had no say in how a call ended: it was not made,
+// our own side found first that it was too late or wrong, or shutdown cut it off.
+func unasked(err error) bool {
+	if _, closed := errors.AsType[*ClosedError](err); closed {
+		return true
+	}
+	reason := fault.Of(err).Reason
+	return errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted) || errors.Is(err, errCrashed) ||
+		reason == fault.Expired || reason == fault.Invalid
 }
 
 func kindIn(err error, kinds ...fault.Kind) bool {

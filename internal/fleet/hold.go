@@ -48,11 +48,11 @@ func (h *hold) clear() { h.since, h.why = time.Time{}, "" }
 // tenant is a hold that begins only once several different events say so.
 type tenant struct {
 	hold
-	streak []string // keys of the different events that failed in a row
+	streak []string // keys of the different events that failed in a row, as many as it takes
 }
 
 func (t *tenant) failed(key string) (enough bool) {
-	if !slices.Contains(t.streak, key) {
+	if len(t.streak) < tenantPatience && !slices.Contains(t.streak, key) {
 		t.streak = append(t.streak, key)
 	}
 	return len(t.streak) >= tenantPatience
@@ -63,23 +63,27 @@ func (t *tenant) failed(key string) (enough bool) {
 func (f *Fleet) settleHolds(g *Gate, c Call, flt *fault.Error, claimed []*hold, now time.Time) {
 	for _, h := range claimed {
 		h.probing = false
-		if h.held() && mended(h.scope, flt) {
-			f.log.Info("hold ended", "hold", h.name, "lane", g.lane, "held_for", now.Sub(h.since).String())
-			h.clear()
-		} else {
-			h.probeAt = now.Add(f.cfg.HoldProbe)
+		h.probeAt = now.Add(f.cfg.HoldProbe)
+		if mended(h.scope, flt) {
+			f.end(h, g, now)
+			if h.scope == fault.Tenant {
+				delete(f.tenants, c.Tenant) // the next hold takes several events again
+			}
 		}
 	}
 	switch {
 	case flt == nil:
-		delete(f.tenants, c.Tenant)
+		if t, ok := f.tenants[c.Tenant]; ok { // also without a probe: a call that began before the hold
+			f.end(&t.hold, g, now)
+			delete(f.tenants, c.Tenant)
+		}
 	case flt.Scope == fault.Tenant && (flt.Kind == fault.Misconfigured || flt.Kind == fault.Permanent):
 		t, ok := f.tenants[c.Tenant]
 		if !ok {
 			t = &tenant{hold: hold{name: "tenant " + c.Tenant, scope: fault.Tenant}}
 			f.tenants[c.Tenant] = t
 		}
-		if t.failed(c.Key) || t.held() {
+		if t.failed(c.Key) {
 			f.begin(&t.hold, g, flt, now)
 		}
 	case flt.Kind == fault.Misconfigured:
@@ -96,6 +100,13 @@ func (f *Fleet) begin(h *hold, g *Gate, flt *fault.Error, now time.Time) {
 		f.log.Error("hold began: nothing is lost, work waits until this is mended",
 			"hold", h.name, "lane", g.lane, "code", flt.Code, "why", flt.Message,
 			"request_id", flt.RequestID, "probe_every", f.cfg.HoldProbe.String())
+	}
+}
+
+func (f *Fleet) end(h *hold, g *Gate, now time.Time) {
+	if h.held() {
+		f.log.Info("hold ended", "hold", h.name, "lane", g.lane, "held_for", now.Sub(h.since).String())
+		h.clear()
 	}
 }
 

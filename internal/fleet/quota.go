@@ -26,13 +26,14 @@ const (
 
 // Quota paces the calls of one vendor action onto slots, so that no second, sliding
 // or calendar, sees more calls than the limit. It is safe for concurrent use;
-// callers get their slots in the order they ask.
+// callers get their slots in the order they ask, but for those a Push sends back.
 type Quota struct {
 	mu     sync.Mutex
 	limit  float64   // calls per second; 0 is no limit
 	pace   float64   // what is used of it at present
 	paced  time.Time // when pace was last brought up to date
 	next   time.Time // the first free slot
+	from   time.Time // no slot before this is good any more
 	pushed time.Time // the last throttled answer that counted
 }
 
@@ -52,19 +53,31 @@ func (q *Quota) Wait(ctx context.Context) error {
 		if err := sleepUntil(ctx, slot); err != nil {
 			return err
 		}
-		if slot.IsZero() || time.Since(slot) <= slotStale {
+		if q.good(slot, time.Now()) {
 			return nil
 		}
 	}
 }
 
-// Push puts every slot off by at least d after a throttled answer and halves the pace.
+// good reports whether a slot may be used now that its time has come: the caller is
+// not late for it, and no throttled answer has come in between.
+func (q *Quota) good(slot, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slot.IsZero() || now.Sub(slot) <= slotStale && !slot.Before(q.from)
+}
+
+// Push puts every slot off by at least d after a throttled answer, those that callers
+// wait for too, and halves the pace.
 func (q *Quota) Push(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	if from := now.Add(d); q.next.Before(from) {
-		q.next = from
+	if from := now.Add(d); q.from.Before(from) {
+		q.from = from
+	}
+	if q.next.Before(q.from) {
+		q.next = q.from
 	}
 	if q.limit > 0 && now.Sub(q.pushed) >= pushOnce {
 		q.pushed = now
