@@ -40,6 +40,7 @@ func (h handlers) bindEmployee(in employeeOnboarded) (request[employeeBound], er
 		},
 	}
 	if operator == "" {
+		req.tenant = "" // nobody's: only events that need the default wait
 		return req, missing("operatorUserId", "ESS_OPERATOR_USER_ID")
 	}
 	return req, nil

@@ -62,6 +62,7 @@ func (h handlers) createLink(in linkRequested) (request[linkCreated], error) {
 		return req, err
 	}
 	if operator == "" {
+		req.tenant = "" // nobody's: only events that need the default wait
 		return req, missing("operatorUserId", "ESS_OPERATOR_USER_ID")
 	}
 	return req, nil

@@ -52,6 +52,7 @@ func (h handlers) grantSeal(in sealGrantRequested) (request[sealGranted], error)
 		},
 	}
 	if app == "" {
+		req.tenant = "" // nobody's: only events that need the default wait
 		return req, missing("agent.appId", "ESS_APP_ID")
 	}
 	return req, nil

@@ -84,7 +84,7 @@ func Connect(ctx context.Context, cfg Config, opts Options) (*nats.Conn, error) 
 			return nil, absent(at, err)
 		}
 		pause := wait/2 + rand.N(wait) //nolint:gosec // jitter
-		opts.Log.Warn("no NATS server", "url", at, "error", err, "retry_in", pause)
+		opts.Log.Warn("no NATS server", "url", at, "error", err, "retry_in", pause.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
