@@ -149,6 +149,7 @@ func (p *post) failsAgain(seq uint64) dlq.Failed {
 	msg := p.stored(p.Topology.EventsStream(), seq)
 	return p.failed(func(f *dlq.Failed) {
 		f.StreamSeq, f.Stored, f.Header, f.Data = seq, msg.Time, msg.Header, msg.Data
+		f.Event, _ = event.Parse(typ, msg.Header, msg.Data)
 	})
 }
 
@@ -370,4 +371,25 @@ func TestGroup(t *testing.T) {
 			seen[g] = name
 		}
 	})
+}
+
+func TestGeneration(t *testing.T) {
+	for _, tt := range []struct {
+		header  nats.Header
+		replays int
+		origin  uint64
+	}{
+		{nil, 0, 0},
+		{nats.Header{"Dlq-Replays": {"2"}, "Dlq-Origin": {"17"}}, 2, 17},
+		{nats.Header{"dlq-replays": {"2"}, "DLQ-ORIGIN": {"17"}}, 2, 17},
+		{nats.Header{"Dlq-Replays": {}, "Dlq-Origin": {"", "x", "3"}}, 0, 3},
+		{nats.Header{"Dlq-Replays": {"1"}, "dlq-replays": {"4", "2"}, "DLQ-REPLAYS": {"3"}}, 4, 0},
+		{nats.Header{"Dlq-Replays": {"-1"}, "Dlq-Origin": {"1e3"}}, 0, 0},
+		{nats.Header{"Dlq-Replays": {"9223372036854775807"}, "Dlq-Origin": {"18446744073709551615"}}, 0, 0}, // one more would overflow
+		{nats.Header{"Dlq-Replays": {"99999999999999999999"}, "Dlq-Reason": {"5"}}, 0, 0},
+	} {
+		if replays, origin := dlq.Generation(tt.header); replays != tt.replays || origin != tt.origin {
+			t.Errorf("Generation(%v) = %d, %d, want %d, %d", tt.header, replays, origin, tt.replays, tt.origin)
+		}
+	}
 }

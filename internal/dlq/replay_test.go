@@ -133,16 +133,19 @@ func TestReplay_cutOff(t *testing.T) {
 // TestReplay_atOnce: two operators press the same button.
 func TestReplay_atOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *post) {
+		var boxes []*dlq.Box
+		for range 4 {
+			js, err := jetstream.New(p.Connect(natsconn.Options{}, natsconn.Config{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			boxes = append(boxes, p.open(js))
+		}
 		for range 20 {
 			id, before := p.put(p.failed()), p.count("ESS_EVENTS")
 			var done atomic.Int32
 			var wg sync.WaitGroup
-			for range 4 {
-				js, err := jetstream.New(p.Connect(natsconn.Options{}, natsconn.Config{}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				box := p.open(js)
+			for _, box := range boxes {
 				wg.Go(func() {
 					switch _, err := box.Replay(t.Context(), id); {
 					case err == nil:

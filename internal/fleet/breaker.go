@@ -46,19 +46,27 @@ func newBreaker(g *Gate) *breaker {
 // execute makes the call unless the breaker is open. probe tells whether the call
 // was the one that decides if the breaker closes again.
 func (b *breaker) execute(call func() ([]byte, error)) (out []byte, probe bool, err error) {
-	out, err = b.Execute(func() ([]byte, error) {
+	var crash any
+	out, err = b.Execute(func() (data []byte, err error) {
 		// Only a probe begins while half-open, and nobody else can end that state. Calls
 		// that began earlier may still end in it: theirs is not the probe that is over.
 		if probe = b.State() == gobreaker.StateHalfOpen; probe {
 			b.probing.Store(true)
 			defer b.probing.Store(false)
 		}
-		data, err := call()
-		if err != nil {
+		defer func() {
+			if crash = recover(); crash != nil { // gobreaker would count it as the vendor's failure
+				err = errCrashed
+			}
+		}()
+		if data, err = call(); err != nil {
 			b.why.Store(fault.Of(err))
 		}
 		return data, err
 	})
+	if crash != nil {
+		panic(crash)
+	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return nil, false, &ClosedError{Why: "the breaker is " + b.State().String()}
 	}

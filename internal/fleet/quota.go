@@ -34,6 +34,7 @@ type Quota struct {
 	paced  time.Time // when pace was last brought up to date
 	next   time.Time // the first free slot
 	from   time.Time // no slot before this is good any more
+	last   time.Time // when a caller was last let go
 	pushed time.Time // the last throttled answer that counted
 }
 
@@ -60,11 +61,29 @@ func (q *Quota) Wait(ctx context.Context) error {
 }
 
 // good reports whether a slot may be used now that its time has come: the caller is
-// not late for it, and no throttled answer has come in between.
+// not late for it, and no throttled answer has come in between. A late caller goes
+// all the same if nobody went for the time of a slot, and keeps that distance to the
+// next: else a machine whose every timer is late would let nobody go.
 func (q *Quota) good(slot, now time.Time) bool {
+	if slot.IsZero() {
+		return true
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slot.IsZero() || now.Sub(slot) <= slotStale && !slot.Before(q.from)
+	if slot.Before(q.from) {
+		return false
+	}
+	if now.Sub(slot) > slotStale {
+		if now.Sub(q.last) < q.gap() {
+			return false
+		}
+		q.from = now.Add(q.gap()) // slots that others hold before this are no good any more
+		if q.next.Before(q.from) {
+			q.next = q.from
+		}
+	}
+	q.last = now
+	return true
 }
 
 // Push puts every slot off by at least d after a throttled answer, those that callers
@@ -109,8 +128,16 @@ func (q *Quota) take(now time.Time) time.Time {
 	if q.next.After(now) {
 		slot = q.next
 	}
-	q.next = slot.Add(time.Duration((1 + slotMargin) / q.pace * float64(time.Second)))
+	q.next = slot.Add(q.gap())
 	return slot
+}
+
+// gap is the time between two slots at the present pace. q.mu must be held.
+func (q *Quota) gap() time.Duration {
+	if q.pace == 0 {
+		return 0
+	}
+	return time.Duration((1 + slotMargin) / q.pace * float64(time.Second))
 }
 
 func (q *Quota) climb(now time.Time) {

@@ -29,7 +29,7 @@ func TestText(t *testing.T) {
 		{"user yDRS4UUgygqdcj56UuO4zjExBQcOiB68", nil, "user yDRS4UUgygqdcj56UuO4zjExBQcOiB68"},
 		{"open https://essurl.cn/001uSHUNDy now", nil, "open *** now"},
 		{"HTTPS://ESSURL.CN?token=1", nil, "***"},
-		{"source http://hr.example.com/x, then", nil, "source ***, then"},
+		{"source http://hr.example.com/x then", nil, "source *** then"},
 		{"path pages/guide/index?to=X&token=1 end", nil, "path *** end"},
 		{"姓名典子谦不符", []string{"典子谦"}, "姓名***不符"},
 		{"a b c", []string{"a"}, "a b c"}, // one letter would blank ordinary words
