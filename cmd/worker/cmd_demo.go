@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
 	"essworker/internal/dlq"
 	"essworker/internal/esssim"
@@ -63,13 +64,18 @@ func (demoCmd) Run(ctx context.Context, s streams) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder in the end
 	set := simulated("http://127.0.0.1:9080")
+	api, err := set.vendor(esssim.New(esssim.Config{Rate: 20}), metricnoop.NewMeterProvider())
+	if err != nil {
+		return err
+	}
+	defer api.Close()
 	e, err := startEmbedded(ctx, natsd.Config{Dir: filepath.Join(dir, "nats")}, set.Topology)
 	if err != nil {
 		return err
 	}
 	work, finish := context.WithCancel(ctx)
 	worked := make(chan error, 1)
-	go func() { worked <- serve(work, e.silent(set, esssim.New(esssim.Config{Rate: 20}))) }()
+	go func() { worked <- serve(work, e.silent(set, api)) }()
 	shown := showSamples(ctx, s, e.js, set.Topology)
 	finish()
 	return errors.Join(shown, <-worked, e.close())
@@ -100,8 +106,8 @@ func showSamples(ctx context.Context, s streams, js jetstream.JetStream, topo to
 		return err
 	}
 	fmt.Fprintf(s.out, `
-Each event has exactly one result; each failure is kept as a letter, byte for byte.
-With the cause mended, an operator brings a letter back with
+Each event has exactly one result. A failed event is kept as a letter, byte for
+byte; with the cause mended, an operator brings it back with
 
   worker dlq replay %d
 

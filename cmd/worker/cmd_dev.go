@@ -22,10 +22,13 @@ type devCmd struct {
 
 // Run is a deployment on this machine until interrupted.
 func (c *devCmd) Run(ctx context.Context, s streams) (err error) {
-	if c.NATSPort < 0 || c.NATSPort > 65535 {
+	switch {
+	case c.NATSPort < 0 || c.NATSPort > 65535:
 		return exit{exitUsage, fmt.Errorf("--nats-port: must be between 0 and 65535, not %d", c.NATSPort)}
+	case c.Rate < 0:
+		return exit{exitUsage, fmt.Errorf("--rate: must be 0 (no limit) or more, not %d", c.Rate)}
 	}
-	tel, err := telemetry.Start(ctx, c.Telemetry, telemetry.Options{Version: version(), Stderr: s.err, Terminal: isTerminal(s.err)})
+	tel, err := startTelemetry(ctx, c.Telemetry, s)
 	if err != nil {
 		return err
 	}
@@ -42,24 +45,33 @@ func (c *devCmd) Run(ctx context.Context, s streams) (err error) {
 	sim := esssim.New(esssim.Config{Rate: c.Rate})
 	simCtx, stopSim := context.WithCancel(context.WithoutCancel(ctx)) // the vendor outlives the last call
 	defer stopSim()
-	simAddr, simDone, err := serveSim(simCtx, sim, c.SimAddr)
+	simAddr, simDone, err := serveSim(simCtx, sim, "--sim-addr", c.SimAddr)
 	if err != nil {
 		return err
 	}
 	set := simulated("http://" + simAddr)
 	set.Fleet.Rate, set.Telemetry = c.Rate, c.Telemetry
+	api, err := set.vendor(nil, tel.Meter)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
 	e, err := startEmbedded(ctx, natsd.Config{
 		Dir: filepath.Join(dir, "nats"), Addr: fmt.Sprintf("127.0.0.1:%d", c.NATSPort), Log: tel.Log,
 	}, set.Topology)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: choose another --nats-port (0 is any free one) or --data-dir", err)
+	}
+	h, addr, stopHealth, err := serveHealth(ctx, c.Telemetry.HTTPAddr, tel.Metrics, tel.Log)
+	if err != nil {
+		return errors.Join(err, e.close())
 	}
 	err = serve(ctx, worker{
-		settings: set, nc: e.nc, js: e.js, log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, metrics: tel.Metrics,
-		ready: func(addr string) { c.welcome(s, e.server.URL(), simAddr, addr) },
+		settings: set, api: api, nc: e.nc, js: e.js, url: e.server.URL(), log: tel.Log, tracer: tel.Tracer, meter: tel.Meter,
+		health: h, ready: func() { c.welcome(s, e.server.URL(), simAddr, addr) },
 	})
 	stopSim()
-	return errors.Join(err, simDone(), e.close())
+	return errors.Join(err, stopHealth(), simDone(), e.close())
 }
 
 func (c *devCmd) welcome(s streams, natsURL, simAddr, addr string) {
@@ -67,10 +79,13 @@ func (c *devCmd) welcome(s streams, natsURL, simAddr, addr string) {
 	if natsURL != "nats://127.0.0.1:4222" {
 		env = "  export NATS_URL=" + natsURL + "\n"
 	}
+	health := ""
+	if addr != "" {
+		health = "worker            http://" + addr + "  (/readyz, /metrics)\n"
+	}
 	fmt.Fprintf(s.out, `NATS server       %s
 vendor simulator  http://%s  (/sim/state, /sim/calls, /sim/faults)
-worker            http://%s  (/readyz, /metrics)
-
+%s
 In another terminal:
 %s  echo '{"userId":"%s","openId":"%s"}' | worker publish employee.onboarded
   worker results --follow
@@ -78,5 +93,5 @@ In another terminal:
 
 Ctrl-C ends it.
 
-`, natsURL, simAddr, addr, env, esssim.EmployeeUserID, esssim.EmployeeOpenID)
+`, natsURL, simAddr, health, env, esssim.EmployeeUserID, esssim.EmployeeOpenID)
 }

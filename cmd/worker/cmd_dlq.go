@@ -54,7 +54,7 @@ type letterLine struct {
 func lineOf(l dlq.Letter) letterLine {
 	line := letterLine{
 		l.ID, string(l.Reason), l.Type, l.Code, l.Message, l.RequestID, l.Attempts, l.FailedAt,
-		l.EventID, l.Source, l.Replays, nil, l.Group, l.Subject,
+		mask.Text(l.EventID), l.Source, l.Replays, nil, l.Group, l.Subject,
 	}
 	if l.Origin > 0 {
 		line.Origin = &l.Origin
@@ -146,7 +146,7 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	personal := schemas.Personal(l.Type, l.Data)
-	data := mask.Text(string(l.Data), personal...)
+	data := maskedData(l)
 	if c.JSON {
 		return printJSON(s.out, struct {
 			letterLine
@@ -180,7 +180,7 @@ func show(out io.Writer, l dlq.Letter, header nats.Header, data string) error {
 	w.field("request id", "%s", l.RequestID)
 	w.field("event", "%s %s from %s", l.Type, l.EventID, l.Source)
 	w.field("accepted", "%s as %s/%d on %s", l.FirstSeen.Local().Format(time.DateTime), l.Stream, l.StreamSeq, l.Subject)
-	w.field("failed", "%s after %d vendor calls in %d deliveries", l.FailedAt.Local().Format(time.DateTime), l.Attempts, l.Deliveries)
+	w.field("failed", "%s; vendor calls %d, deliveries %d", l.FailedAt.Local().Format(time.DateTime), l.Attempts, l.Deliveries)
 	if l.Replays > 0 {
 		w.field("replayed", "%d times; its first letter was %d", l.Replays, l.Origin)
 	}
@@ -210,7 +210,7 @@ type lines struct {
 }
 
 func (w *lines) field(name, format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); w.err == nil && text != "" {
+	if text := printable(fmt.Sprintf(format, args...)); w.err == nil && text != "" {
 		_, w.err = fmt.Fprintf(w.out, "%-11s %s\n", name, strings.ReplaceAll(text, "\n", "\n            "))
 	}
 }

@@ -60,16 +60,19 @@ func (c *publishCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
+	if file == "-" && isTerminal(s.in) {
+		fmt.Fprintln(s.err, "reading events from the terminal: Ctrl-D ends them")
+	}
 	p := publisher{cmd: c, js: js, streams: s, checks: map[string]func([]byte) (event.Job, error){}}
 	for _, r := range handlers.Routes(nil, handlers.Defaults{Operator: "any", AppID: "any"}) {
 		p.checks[r.Type] = r.Prepare
 	}
-	if !c.JSON && isTerminal(s.err) {
+	if !c.JSON && isTerminal(s.err) && isTerminal(s.out) {
 		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription("publishing"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
-	return p.all(ctx, typ, in)
+	return p.all(typ, in)
 }
 
 // what tells type and file apart.
@@ -81,7 +84,7 @@ func (c *publishCmd) what() (typ, file string, err error) {
 		}
 		typ, args = args[0], args[1:]
 		if !slices.Contains(handlers.Types(), typ) {
-			return "", "", fmt.Errorf("%q is no event type: use one of %s", typ, strings.Join(handlers.Types(), ", "))
+			return "", "", noType(typ)
 		}
 	} else if c.ID != "" {
 		return "", "", errors.New("--id: whole CloudEvents bring their own")
@@ -95,9 +98,16 @@ func (c *publishCmd) what() (typ, file string, err error) {
 	return "", "", fmt.Errorf("one file at most, not %q", args)
 }
 
+func noType(typ string) error {
+	return fmt.Errorf("%q is no event type: use one of %s", typ, strings.Join(handlers.Types(), ", "))
+}
+
 func open(file string, in io.Reader) (io.ReadCloser, error) {
 	if file == "-" {
 		return io.NopCloser(in), nil
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory", file)
 	}
 	return os.Open(file) //nolint:gosec // the user names the file
 }
@@ -116,36 +126,43 @@ type publisher struct {
 
 // pending is an event on its way.
 type pending struct {
-	place int // in the input, from 1
+	line  int // of the input
 	event event.Event
 	ack   jetstream.PubAckFuture
 }
 
-func (p *publisher) all(ctx context.Context, typ string, in io.Reader) error {
-	dec := json.NewDecoder(in)
-	for place := 1; ; place++ {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil { // nothing behind it can be read
-			p.fail(place, fmt.Errorf("not JSON: %w", err))
-			break
+func (p *publisher) all(typ string, in io.Reader) error {
+	input := newValues(in)
+	for n := 1; ; n++ {
+		raw, line, err := input.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return p.finish()
+		case err != nil && !errors.Is(err, errNotJSON):
+			return errors.Join(p.finish(), fmt.Errorf("read the input: %w", err))
+		case p.cmd.ID != "" && n > 1:
+			return errors.Join(exit{exitUsage, errors.New("--id: there is more than one event; only the first was published")}, p.finish())
 		}
-		if p.cmd.ID != "" && place == 2 {
-			return errors.Join(p.finish(), exit{exitUsage, errors.New("--id: there is more than one event")})
+		if err == nil {
+			err = p.send(typ, line, raw)
 		}
-		if err := p.send(ctx, typ, place, raw); err != nil {
-			p.fail(place, err)
+		if err != nil {
+			p.fail(line, "not stored", err)
+		}
+		if errors.Is(err, errLost) {
+			return p.finish()
 		}
 		for len(p.queue) >= window {
 			p.settle()
 		}
 	}
-	return p.finish()
 }
 
+// errLost says that no more events can be sent.
+var errLost = errors.New("the connection to the server is lost, and nothing behind this line was read")
+
 // send checks one event and starts it on its way.
-func (p *publisher) send(ctx context.Context, typ string, place int, raw json.RawMessage) error {
+func (p *publisher) send(typ string, line int, raw json.RawMessage) error {
 	var e event.Event
 	var header nats.Header
 	var body []byte
@@ -153,7 +170,7 @@ func (p *publisher) send(ctx context.Context, typ string, place int, raw json.Ra
 	if p.cmd.Event {
 		header = nats.Header{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}
 		body = raw
-		if e, err = readWhole(header, raw); err != nil {
+		if e, err = p.readWhole(header, raw); err != nil {
 			return err
 		}
 	} else {
@@ -170,33 +187,35 @@ func (p *publisher) send(ctx context.Context, typ string, place int, raw json.Ra
 			return err
 		}
 	}
-	check, ok := p.checks[e.Type()]
-	if !ok {
-		return fmt.Errorf("%q is no event type: use one of %s", e.Type(), strings.Join(handlers.Types(), ", "))
-	}
-	if _, err := check(e.Data()); err != nil {
+	if _, err := p.checks[e.Type()](e.Data()); err != nil {
 		return err
 	}
 	header.Set(jetstream.MsgIDHeader, e.Source()+"|"+e.ID())
 	msg := &nats.Msg{Subject: p.cmd.EventSubject(e.Type()), Header: header, Data: body}
 	ack, err := p.js.PublishMsgAsync(msg, jetstream.WithStallWait(stallWait))
-	if err != nil {
+	switch {
+	case err == nil:
+		p.queue = append(p.queue, pending{line, e, ack})
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
 		return err
 	}
-	p.queue = append(p.queue, pending{place, e, ack})
-	return context.Cause(ctx)
+	return fmt.Errorf("%w: %w", errLost, err)
 }
 
 // stallWait is how long a publish may wait for room on a busy connection.
 const stallWait = 10 * time.Second
 
 // readWhole reads a structured CloudEvent, which names its own type.
-func readWhole(header nats.Header, raw []byte) (event.Event, error) {
+func (p *publisher) readWhole(header nats.Header, raw []byte) (event.Event, error) {
 	var named struct {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(raw, &named); err != nil {
 		return event.Event{}, errors.New("not a CloudEvent: not a JSON object")
+	}
+	if _, ok := p.checks[named.Type]; !ok {
+		return event.Event{}, noType(named.Type)
 	}
 	return event.Parse(named.Type, header, raw)
 }
@@ -208,15 +227,15 @@ func (p *publisher) settle() {
 	select {
 	case ack := <-first.ack.Ok():
 		p.stored++
-		if p.bar != nil {
-			_ = p.bar.Add(1) // a bar that cannot be drawn is no reason to stop
-		}
 		p.print(first.event, ack)
 	case err := <-first.ack.Err():
+		what := "not stored"
 		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 			err = fmt.Errorf("no stream takes %q: run worker setup first", p.cmd.EventSubject(first.event.Type()))
+		} else if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
+			what = fmt.Sprintf("not confirmed; it may be stored as %s from %s", first.event.ID(), first.event.Source())
 		}
-		p.fail(first.place, err)
+		p.fail(first.line, what, err)
 	}
 }
 
@@ -234,18 +253,23 @@ func (p *publisher) print(e event.Event, ack *jetstream.PubAck) {
 		}{e.ID(), e.Source(), e.Type(), subject, ack.Stream, ack.Sequence, ack.Duplicate})
 		return
 	}
-	if p.bar == nil {
-		note := ""
-		if ack.Duplicate {
-			note = " (a duplicate: it was stored before)"
-		}
-		fmt.Fprintf(p.out, "%s %s stored as %s/%d%s\n", e.Type(), e.ID(), ack.Stream, ack.Sequence, note)
+	if p.bar != nil && p.stored > listed {
+		_ = p.bar.Set(p.stored) // a bar that cannot be drawn is no reason to stop
+		return
 	}
+	note := ""
+	if ack.Duplicate {
+		note = " (a duplicate: it was stored before)"
+	}
+	fmt.Fprintf(p.out, "%s %s stored as %s/%d%s\n", e.Type(), e.ID(), ack.Stream, ack.Sequence, note)
 }
 
-func (p *publisher) fail(place int, err error) {
+// listed is how many events a terminal shows one by one before they become a bar.
+const listed = 10
+
+func (p *publisher) fail(line int, what string, err error) {
 	p.failed++
-	fmt.Fprintf(p.err, "worker: event %d is not stored: %v\n", place, err)
+	fmt.Fprintf(p.err, "worker: line %d: %s: %v\n", line, what, err)
 }
 
 // finish waits for what is on its way and gives the exit code.
@@ -253,7 +277,7 @@ func (p *publisher) finish() error {
 	for len(p.queue) > 0 {
 		p.settle()
 	}
-	if p.bar != nil {
+	if p.bar != nil && p.stored > listed {
 		_ = p.bar.Finish()
 		fmt.Fprintf(p.out, "%d events stored\n", p.stored)
 	}

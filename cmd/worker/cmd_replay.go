@@ -52,7 +52,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 	case c.DryRun, len(letters) > 1 && !c.Yes && len(c.IDs) == 0:
 		return c.plan(s, letters)
 	}
-	return c.replay(ctx, s, box, letters, len(missing))
+	return c.replay(ctx, s, box, letters, missing)
 }
 
 func (c *dlqReplayCmd) usage() error {
@@ -167,18 +167,24 @@ type replayLine struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func (c *dlqReplayCmd) replay(ctx context.Context, s streams, box *dlq.Box, letters []dlq.Letter, failed int) error {
+func (c *dlqReplayCmd) replay(ctx context.Context, s streams, box *dlq.Box, letters []dlq.Letter, missing []uint64) error {
 	bar := progressbar.NewOptions(len(letters), progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription("replaying"),
 		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetVisibility(isTerminal(s.err) && len(letters) > 1))
+	ctx, stop := quietSignals(ctx) // what was done so far is told
+	defer stop()
 	pace := rate.NewLimiter(rate.Inf, 1)
 	if c.Rate > 0 {
 		pace.SetLimit(rate.Limit(c.Rate))
 	}
+	failed := len(missing)
 	stored := make([]replayLine, 0, len(letters))
-	for _, l := range letters {
+	for i, l := range letters {
 		if err := pace.Wait(ctx); err != nil {
-			return err
+			left := len(letters) - i
+			fmt.Fprintf(s.err, "worker: interrupted: %d letters stay where they are\n", left)
+			failed += left
+			break
 		}
 		line := replayLine{ID: l.ID, EventID: l.EventID, Outcome: "stored"}
 		done, err := box.Replay(ctx, l.ID)
@@ -195,7 +201,7 @@ func (c *dlqReplayCmd) replay(ctx context.Context, s streams, box *dlq.Box, lett
 	if c.Wait {
 		failed += c.await(ctx, s, box, stored, letters)
 	}
-	return c.tell(s, stored, failed)
+	return c.tell(s, stored, failed, len(letters)+len(missing))
 }
 
 // await fills in what became of the replayed events and counts those that failed again.
@@ -221,7 +227,7 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, box *dlq.Box, store
 	return failed
 }
 
-func (c *dlqReplayCmd) tell(s streams, stored []replayLine, failed int) error {
+func (c *dlqReplayCmd) tell(s streams, stored []replayLine, failed, all int) error {
 	list := newListing(s.out, c.JSON, column{"letter", 0}, column{"event", 32}, column{"stored as", 0}, column{"outcome", 0})
 	for _, line := range stored {
 		if err := list.add(line, line.ID, line.EventID, line.Seq, line.Outcome); err != nil {
@@ -232,7 +238,7 @@ func (c *dlqReplayCmd) tell(s streams, stored []replayLine, failed int) error {
 		return err
 	}
 	if failed > 0 {
-		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, len(stored))}
+		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, all)}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"essworker/internal/dlq"
+	"essworker/internal/handlers"
 	"essworker/internal/mask"
 	"essworker/schemas"
 )
@@ -45,8 +46,11 @@ type result struct {
 
 // Run prints results, newest last.
 func (c *resultsCmd) Run(ctx context.Context, s streams) error {
-	if c.Limit < 0 {
+	switch types := resultTypes(); {
+	case c.Limit < 0:
 		return exit{exitUsage, fmt.Errorf("--limit: must be 0 (all) or more, not %d", c.Limit)}
+	case c.Type != "" && !slices.Contains(types, c.Type):
+		return exit{exitUsage, fmt.Errorf("--type: %q is no result type: use one of %s", c.Type, strings.Join(types, ", "))}
 	}
 	nc, js, err := dial(ctx, c.NATS, "_INBOX_res")
 	if err != nil {
@@ -57,8 +61,9 @@ func (c *resultsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return notSetUp(fmt.Errorf("open stream %q: %w", c.ResultsStream(), err))
 	}
-	last := stream.CachedInfo().State.LastSeq
-	if err := c.printOld(ctx, js, s, last); err != nil || !c.Follow {
+	state := stream.CachedInfo().State
+	last := state.LastSeq
+	if err := c.printOld(ctx, js, s, state); err != nil || !c.Follow {
 		return err
 	}
 	for r, err := range c.read(ctx, js, jetstream.OrderedConsumerConfig{
@@ -74,16 +79,21 @@ func (c *resultsCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// printOld prints what was there at the start, up to sequence last.
-func (c *resultsCmd) printOld(ctx context.Context, js jetstream.JetStream, s streams, last uint64) error {
+// printOld prints what was there at the start.
+func (c *resultsCmd) printOld(ctx context.Context, js jetstream.JetStream, s streams, state jetstream.StreamState) error {
 	var newest []result
-	older := 0
-	if last > 0 {
+	older := uint64(0)
+	if state.Msgs > 0 {
 		cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-		if !c.Since.IsZero() {
+		limit := uint64(c.Limit) //nolint:gosec // never negative
+		switch {
+		case !c.Since.IsZero():
 			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &c.Since.Time
+		case c.Event == "" && c.Type == "" && 0 < limit && limit < state.Msgs: // what is older need not be read
+			cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, state.LastSeq-limit+1
+			older = state.Msgs - limit
 		}
-		for r, err := range c.read(ctx, js, cfg, last) {
+		for r, err := range c.read(ctx, js, cfg, state.LastSeq) {
 			if err != nil {
 				return err
 			}
@@ -113,7 +123,8 @@ func (c *resultsCmd) printNew(out io.Writer, r result) error {
 	if c.JSON {
 		return printJSON(out, r)
 	}
-	_, err := fmt.Fprintf(out, "%s  %s  %s  %s  %s\n", shortTime(r.Time), r.Type, r.Subject, r.CausationID, summary(r.Data))
+	line := fmt.Sprintf("%s  %s  %s  %s  %s", shortTime(r.Time), r.Type, r.Subject, r.CausationID, summary(r.Data))
+	_, err := fmt.Fprintln(out, printable(line))
 	return err
 }
 
@@ -204,6 +215,15 @@ func quote(s string) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSpace(b.Bytes()), nil
+}
+
+// resultTypes lists the types of all results.
+func resultTypes() []string {
+	var types []string
+	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
+		types = append(types, r.Success, r.Failure)
+	}
+	return types
 }
 
 // summary is a result's data in a few words.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -48,13 +47,31 @@ type runCmd struct {
 // Run is the worker: it makes the streams, takes events until it is told to stop,
 // and lets the calls in flight finish.
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	tel, err := telemetry.Start(ctx, c.Telemetry, telemetry.Options{Version: version(), Stderr: s.err, Terminal: isTerminal(s.err)})
+	tel, err := startTelemetry(ctx, c.Telemetry, s)
 	if err != nil {
 		return err
 	}
 	defer closeTelemetry(tel)
+	// Read here, where a wrong credential file is still a wrong setting and nothing has begun.
+	api, err := c.vendor(nil, tel.Meter)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
 	ctx, stop := signals(ctx, tel.Log)
 	defer stop()
+	h, _, stopHealth, err := serveHealth(ctx, c.Telemetry.HTTPAddr, tel.Metrics, tel.Log)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(c.work(ctx, tel, api, h), stopHealth())
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		return nil // told to stop before there was anything to finish
+	}
+	return notSetUp(err)
+}
+
+func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi.Client, h *health) error {
 	nc, err := natsconn.Connect(ctx, c.NATS, natsconn.Options{
 		Name: "essworker " + workerName(), InboxPrefix: "_INBOX_wrk", Log: tel.Log,
 		Meter: tel.Meter.Meter("essworker/natsconn"),
@@ -72,54 +89,56 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	return serve(ctx, worker{settings: c.settings, nc: nc, js: js, log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, metrics: tel.Metrics})
+	return serve(ctx, worker{
+		settings: c.settings, api: api, nc: nc, js: js, url: nc.ConnectedUrlRedacted(),
+		log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, health: h,
+	})
 }
 
 // worker is what serve needs, from whichever command starts one.
 type worker struct {
 	settings
-	nc        *nats.Conn
-	js        jetstream.JetStream
-	log       *slog.Logger
-	tracer    trace.TracerProvider
-	meter     metric.MeterProvider
-	metrics   http.Handler
-	transport http.RoundTripper // nil: the network
-	ready     func(addr string) // called once the worker takes events; may be nil
+	api    *essapi.Client
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	url    string // of the server, for the log
+	log    *slog.Logger
+	tracer trace.TracerProvider
+	meter  metric.MeterProvider
+	health *health // told once the worker takes events; may be nil
+	ready  func()  // called then; may be nil
+}
+
+// vendor is the client of the vendor. The transport is the network if it is nil. An
+// error is a wrong setting: a credential that cannot be read, say.
+func (s *settings) vendor(transport http.RoundTripper, meter metric.MeterProvider) (*essapi.Client, error) {
+	api, err := essapi.New(s.Vendor, essapi.Options{
+		Transport: transport, Concurrency: 3 * s.Lanes.Concurrency, Meter: meter.Meter("essworker/essapi"),
+	})
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	return api, nil
 }
 
 // serve runs a worker on a connection whose streams exist, until ctx ends.
 func serve(ctx context.Context, w worker) error {
-	api, err := essapi.New(w.Vendor, essapi.Options{
-		Transport: w.transport, Concurrency: 3 * w.Lanes.Concurrency, Meter: w.meter.Meter("essworker/essapi"),
-	})
-	if err != nil {
-		return err
-	}
-	defer api.Close()
 	gates, err := fleet.New(w.Fleet, w.log, w.meter.Meter("essworker/fleet"))
 	if err != nil {
 		return err
 	}
-	routes := handlers.Routes(api, w.Defaults)
-	// Health is asked for until the last event is settled, so it outlives ctx.
-	admin, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopAdmin()
-	addr, wait, err := telemetry.Serve(admin, w.Telemetry.HTTPAddr, telemetry.Admin{
-		Metrics: w.metrics,
-		Ready:   func() (bool, []string) { return ready(ctx, w.nc, gates) },
-	}, w.log)
-	if err != nil {
-		return err
+	routes := handlers.Routes(w.api, w.Defaults)
+	if w.health != nil {
+		w.health.working(w.nc, gates)
 	}
-	w.log.Info("working", "version", version(), "worker", workerName(), "nats", w.nc.ConnectedUrlRedacted(),
-		"lanes", len(routes), "rate", w.Fleet.Rate, "concurrency", w.Lanes.Concurrency, "http", addr)
+	w.log.Info("working", "version", version(), "worker", workerName(), "nats", w.url,
+		"lanes", len(routes), "rate", w.Fleet.Rate, "concurrency", w.Lanes.Concurrency)
 	if w.ready != nil {
-		w.ready(addr)
+		w.ready()
 	}
 	err = consumer.Worker{
 		Config: w.Lanes, Topology: w.Topology, NC: w.nc, JS: w.js, Fleet: gates, Routes: routes,
-		Credential: w.Vendor.Credential, Name: workerName() + " " + version(),
+		Credential: w.Vendor.Credential, CallTimeout: w.Vendor.Timeout, Name: workerName() + " " + version(),
 		Log: w.log, Tracer: w.tracer, Meter: w.meter,
 	}.Run(ctx)
 	if w.nc.IsConnected() { // what was handed back last is still on its way to the server
@@ -127,28 +146,10 @@ func serve(ctx context.Context, w worker) error {
 		err = errors.Join(err, w.nc.FlushWithContext(flush))
 		cancel()
 	}
-	stopAdmin()
-	return errors.Join(err, wait())
+	return err
 }
 
 const flushTimeout = 2 * time.Second
-
-// ready says whether the worker can do its work, and if not, why.
-func ready(ctx context.Context, nc *nats.Conn, gates *fleet.Fleet) (bool, []string) {
-	var why []string
-	if ctx.Err() != nil {
-		why = append(why, "shutting down")
-	}
-	if !nc.IsConnected() {
-		why = append(why, "not connected to NATS: "+strings.ToLower(nc.Status().String()))
-	}
-	for _, s := range gates.States() {
-		if s.Held != "" {
-			why = append(why, fmt.Sprintf("lane %s is held since %s: %s", s.Lane, s.Since.UTC().Format(time.RFC3339), s.Held))
-		}
-	}
-	return len(why) == 0, why
-}
 
 // setUp makes or updates the streams and logs each change.
 func setUp(ctx context.Context, js jetstream.JetStream, cfg topology.Config, log *slog.Logger) error {
@@ -166,11 +167,14 @@ func setUp(ctx context.Context, js jetstream.JetStream, cfg topology.Config, log
 // ends the process, as if nothing had caught it.
 func signals(ctx context.Context, log *slog.Logger) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() {
+	unheard := context.AfterFunc(ctx, func() {
 		stop()
 		log.Info("stopping: calls in flight finish, the rest goes back; a second signal ends the process now", "why", context.Cause(ctx))
 	})
-	return ctx, stop
+	return ctx, func() {
+		unheard() // an end of its own accord is no signal
+		stop()
+	}
 }
 
 // quietSignals is signals for commands that have nothing to finish.
@@ -186,6 +190,16 @@ func workerName() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// startTelemetry takes the settings of telemetry and the OTEL_* variables; an error is
+// a wrong one.
+func startTelemetry(ctx context.Context, cfg telemetry.Config, s streams) (*telemetry.Telemetry, error) {
+	tel, err := telemetry.Start(ctx, cfg, telemetry.Options{Version: version(), Stderr: s.err, Terminal: isTerminal(s.err)})
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	return tel, nil
 }
 
 func closeTelemetry(tel *telemetry.Telemetry) {

@@ -27,7 +27,7 @@ func (c *simCmd) Run(ctx context.Context, s streams) error {
 	defer stop()
 	sim := esssim.New(c.Config)
 	sim.Hostile(c.Seed, c.Hostile)
-	addr, wait, err := serveSim(ctx, sim, c.Addr)
+	addr, wait, err := serveSim(ctx, sim, "--addr", c.Addr)
 	if err != nil {
 		return err
 	}
@@ -51,12 +51,13 @@ func limitText(rate int) string {
 	return fmt.Sprintf("%d calls per second and action", rate)
 }
 
-// serveSim answers on addr until ctx ends; wait returns when it has stopped.
-func serveSim(ctx context.Context, sim *esssim.Sim, addr string) (bound string, wait func() error, err error) {
+// serveSim answers on addr, which a flag has named, until ctx ends; wait returns when
+// it has stopped.
+func serveSim(ctx context.Context, sim *esssim.Sim, flag, addr string) (bound string, wait func() error, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return "", nil, fmt.Errorf("the simulator cannot listen: %w: choose another address", err)
+		return "", nil, fmt.Errorf("%s: the simulator cannot listen: %w: choose another address", flag, err)
 	}
 	srv := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)

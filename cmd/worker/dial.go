@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,13 +29,16 @@ func dial(ctx context.Context, cfg natsconn.Config, inbox string) (*nats.Conn, j
 	if err != nil {
 		return nil, nil, err
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(confirmWait))
 	if err != nil {
 		nc.Close()
 		return nil, nil, fmt.Errorf("jetstream: %w", err)
 	}
 	return nc, js, nil
 }
+
+// confirmWait is how long a publish may go without the server's word.
+const confirmWait = 20 * time.Second
 
 // box opens the deployment's letters.
 func (c client) box(ctx context.Context) (*nats.Conn, *dlq.Box, error) {

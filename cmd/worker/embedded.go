@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -79,9 +78,9 @@ func simulated(endpoint string) settings {
 }
 
 // silent is a worker without logs, traces and metrics.
-func (e *embedded) silent(set settings, vendor http.RoundTripper) worker {
+func (e *embedded) silent(set settings, api *essapi.Client) worker {
 	return worker{
-		settings: set, nc: e.nc, js: e.js, log: slog.New(slog.DiscardHandler),
-		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(), transport: vendor,
+		settings: set, api: api, nc: e.nc, js: e.js, log: slog.New(slog.DiscardHandler),
+		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(),
 	}
 }

@@ -73,12 +73,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		args = []string{"--help"}
 	}
 	cmd, err := parse(parser, src, args)
+	usage := "worker --help"
+	if cmd != nil && cmd.Selected() != nil {
+		usage = cmd.Selected().FullPath() + " --help"
+	}
 	if err != nil {
-		return report(errOut, err)
+		return report(errOut, usage, err)
 	}
 	if _, only := reflect.TypeAssert[*configCmd](cmd.Selected().Target.Addr()); !only {
 		if err := validate(cmd.Selected().Target); err != nil {
-			return report(errOut, exit{exitUsage, err})
+			return report(errOut, usage, exit{exitUsage, err})
 		}
 	}
 	for _, warning := range strayVariables(os.Environ(), variables(parser.Model.Node)) {

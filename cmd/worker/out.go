@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -46,7 +47,7 @@ func (l *listing) add(object any, cells ...any) error {
 	}
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = fmt.Sprint(cell)
+		row[i] = printable(strings.ReplaceAll(fmt.Sprint(cell), "\n", " "))
 		if w := l.columns[i].width; w > 0 {
 			row[i] = text.Snip(row[i], w, "…")
 		}
@@ -108,6 +109,17 @@ func (l *listing) taken() int {
 	return sum
 }
 
+// printable replaces what a terminal would obey instead of showing: an event is a
+// stranger's text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
 // printJSON writes one object on one line, with & as &.
 func printJSON(out io.Writer, object any) error {
 	enc := json.NewEncoder(out)
@@ -125,8 +137,9 @@ func width(out io.Writer) int {
 	return widest
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether one of the streams is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -30,7 +30,10 @@ func ask(v reflect.Value, tell func(error)) {
 			continue
 		}
 		ask(value, tell)
-		if c, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok && value.CanInterface() {
+		if !value.CanInterface() { // embedded by a name that is not exported: its fields were asked
+			continue
+		}
+		if c, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok {
 			tell(c.Validate())
 		}
 	}
