@@ -93,7 +93,7 @@ func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *syn
 		d, err := l.next(ctx, pull, probe)
 		if err != nil {
 			l.release()
-			if err := l.pause(ctx, pull, err); err != nil {
+			if err := l.pause(ctx, err); err != nil {
 				return err
 			}
 			continue
@@ -163,7 +163,7 @@ func (l *lane) next(ctx context.Context, pull *puller, probe bool) (*delivery, e
 }
 
 // pause draws the conclusion when no event came; its error ends the lane.
-func (l *lane) pause(ctx context.Context, pull *puller, err error) error {
+func (l *lane) pause(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // the end of ctx is how a lane ends well

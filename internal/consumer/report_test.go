@@ -35,7 +35,7 @@ func TestReport_oneLineAnEvent(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		var out lockedBuffer
-		y.log = slog.New(slog.NewJSONHandler(&out, nil)) //nolint:sloglint // the lines are what is tested
+		y.log = slog.New(slog.NewJSONHandler(&out, nil))
 		stop := y.work()
 		y.send("employee.onboarded", "good", data("employee.onboarded", 1))
 		y.settle(time.Minute)
@@ -84,7 +84,7 @@ func TestPersonalData_staysInside(t *testing.T) {
 	inBubble(t, func(t *testing.T, y *yard) {
 		const name, number, phone = "欧阳测试", "990000198802021234", "13800138000"
 		var out lockedBuffer
-		y.log = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})) //nolint:sloglint // the lines are what is tested
+		y.log = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		y.sim.Inject(esssim.Fault{
 			Kind: esssim.Code, Code: "InvalidParameter", Count: 1,
 			Message: "无法找到参与人[姓名：" + name + ",手机号：" + phone + ",证件号：" + number + "]",

@@ -230,7 +230,7 @@ func (l *lane) patience(d *delivery, first time.Duration) time.Duration {
 	if first == 0 {
 		return jitter(time.Second)
 	}
-	delay := doubling(first, int(min(d.number-1, 10)), max(first, l.cfg.BackoffMax)) //nolint:gosec // at most 10
+	delay := doubling(first, int(min(d.number-1, 10)), max(first, l.cfg.BackoffMax))
 	return delay + jitter(delay/2)
 }
 

@@ -85,7 +85,7 @@ func (b *Box) again(l Letter) (*nats.Msg, error) {
 		return nil, fmt.Errorf("%q is no subject of events", l.Subject)
 	}
 	msg := &nats.Msg{Subject: l.Subject, Header: own(l.Header), Data: l.Data}
-	w := b.writer(msg)
+	w := newHeaderWriter(msg, b.maxPayload())
 	if !w.add(hReplays, strconv.Itoa(l.Replays+1)) && l.EventID != "" {
 		// Unmarked, it would be taken for a duplicate of an event that has failed for good.
 		return nil, errors.New("the event leaves no room to mark it as a replay: raise the server's max_payload, or publish it anew with fewer headers")

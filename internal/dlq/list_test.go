@@ -38,8 +38,8 @@ func TestLetters_filters(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *post) {
 		start := time.Now()
 		at := func(d time.Duration) dlq.When { return dlq.When{Time: start.Add(d)} }
-		put := func(id, typ string, reason fault.Reason, code string, after time.Duration) uint64 {
-			return p.put(p.failed(func(f *dlq.Failed) {
+		put := func(id, typ string, reason fault.Reason, code string, after time.Duration) {
+			p.put(p.failed(func(f *dlq.Failed) {
 				f.Type, f.Reason, f.Fault = typ, reason, &fault.Error{Kind: fault.Permanent, Code: code}
 				f.Event, f.FailedAt = event.New(typ, "/hr", id, nil), start.Add(after)
 			}))
@@ -127,7 +127,10 @@ func TestLetters_many(t *testing.T) {
 		if last := got[len(got)-1]; !slices.IsSorted(got) || last != 1233 || len(got) > len(want) {
 			t.Errorf("while letters were removed: %d listed up to %d, want at most %d in order up to 1233", len(got), last, len(want))
 		}
-		for range p.box.Letters(t.Context(), dlq.Filter{}) {
+		for _, err := range p.box.Letters(t.Context(), dlq.Filter{}) {
+			if err != nil {
+				t.Error(err)
+			}
 			break // an iterator may be left
 		}
 	})
@@ -243,8 +246,13 @@ func TestFilter_Empty(t *testing.T) {
 		}
 	}
 	for _, f := range []dlq.Filter{
-		{Reason: "poison"}, {Type: typ}, {Code: "C"}, {Group: "aaaaaa"}, {EventID: "e"},
-		{Since: dlq.When{Time: time.Unix(1, 0)}}, {Until: dlq.When{Time: time.Unix(1, 0)}},
+		{Reason: "poison"},
+		{Type: typ},
+		{Code: "C"},
+		{Group: "aaaaaa"},
+		{EventID: "e"},
+		{Since: dlq.When{Time: time.Unix(1, 0)}},
+		{Until: dlq.When{Time: time.Unix(1, 0)}},
 	} {
 		if f.Empty() {
 			t.Errorf("%+v.Empty() = true, want false", f)

@@ -59,7 +59,7 @@ func Key(seq uint64, stored time.Time) string {
 // letter is confirmed stored, or with an error after which the event must be kept.
 func (b *Box) Put(ctx context.Context, f Failed) (id uint64, err error) {
 	key := Key(f.StreamSeq, f.Stored)
-	msg, conditional := b.letter(f, key)
+	msg, conditional := b.letter(f, key, b.maxPayload())
 	if f.Deliveries > 1 || !conditional {
 		// Longer ago than the duplicate window, and under another reason's subject, the
 		// server would not know an earlier letter for the same.
@@ -103,13 +103,13 @@ func (b *Box) Find(ctx context.Context, typ string, seq uint64, stored time.Time
 // letter builds the message: the event's own headers first, then ours for as long as
 // they fit into what the server accepts, those first that nothing else tells.
 // conditional says whether there is room to make the publish conditional.
-func (b *Box) letter(f Failed, key string) (msg *nats.Msg, conditional bool) {
+func (b *Box) letter(f Failed, key string, maxPayload int) (msg *nats.Msg, conditional bool) {
 	msg = &nats.Msg{
 		Subject: b.topo.LetterSubject(string(f.Reason), f.Type, key),
 		Header:  own(f.Header),
 		Data:    f.Data,
 	}
-	w := b.writer(msg)
+	w := newHeaderWriter(msg, maxPayload)
 	if conditional = w.room >= condition; conditional {
 		w.room -= condition
 	}
@@ -159,9 +159,9 @@ type headerWriter struct {
 	room   int // bytes
 }
 
-// writer measures what a message of ours leaves room for.
-func (b *Box) writer(msg *nats.Msg) headerWriter {
-	room := min(int(b.js.Conn().MaxPayload())-len(msg.Data), headerLimit) - aroundHeaders
+// newHeaderWriter measures what a message of ours leaves room for.
+func newHeaderWriter(msg *nats.Msg, maxPayload int) headerWriter {
+	room := min(maxPayload-len(msg.Data), headerLimit) - aroundHeaders
 	for name, values := range msg.Header {
 		for _, v := range values {
 			room -= len(name) + len(v) + perHeader
@@ -182,3 +182,6 @@ func (w *headerWriter) add(name, value string) bool {
 	}
 	return true
 }
+
+// maxPayload is the largest message the server takes, headers included.
+func (b *Box) maxPayload() int { return int(b.js.Conn().MaxPayload()) }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +52,7 @@ func TestReplay(t *testing.T) {
 				t.Errorf("generation %d: Get of the replayed letter = %v, want ErrNoLetter", generation, err)
 			}
 			msg := p.stored("ESS_EVENTS", r.Seq)
-			wantHeader := map[string]string{"Dlq-Replays": fmt.Sprint(generation), "Dlq-Origin": fmt.Sprint(first)}
+			wantHeader := map[string]string{"Dlq-Replays": strconv.Itoa(generation), "Dlq-Origin": strconv.FormatUint(first, 10)}
 			for name, values := range want.Header {
 				wantHeader[name] = strings.Join(values, ",")
 			}
@@ -244,9 +246,7 @@ func TestOutcome(t *testing.T) {
 			{"another that does", nats.Header{"Status": {"503"}, "Description": {"gone"}}, success, true},
 		} {
 			f := p.failed()
-			for name, values := range tt.header {
-				f.Header[name] = values
-			}
+			maps.Copy(f.Header, tt.header)
 			l := p.get(p.put(f))
 			r := p.replay(l.ID)
 			began := time.Now()

@@ -33,7 +33,7 @@ func encode(s string, limit int) string {
 		}
 		i += size
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), " ") // one that the cut has left at the end
 }
 
 // plain reports whether a character needs no encoding. A space at either end would

@@ -49,11 +49,11 @@ func TestBreaker_opens(t *testing.T) {
 		{"five that ran out of time", times(5, context.DeadlineExceeded), "open"},
 		{"a success between", append(append(times(4, transient), nil), times(4, transient)...), "closed"},
 		{"a refusal between", append(append(times(4, transient), refused), times(4, transient)...), "closed"},
-		{"what says nothing between", append(append(times(4, transient), throttled, badTenant, cancelled, interrupts, expired), transient), "open"},
+		{"what says nothing between", append(append(times(4, transient), throttled, badTenant, errCancelled, errInterrupted, expired), transient), "open"},
 		{"throttled answers", times(50, throttled), "closed"},
 		{"misconfigured tenant", times(2, badTenant), "closed"},
 		{"refusals", times(50, refused), "closed"},
-		{"shutdown", append(times(50, cancelled), times(50, interrupts)...), "closed"},
+		{"shutdown", append(times(50, errCancelled), times(50, errInterrupted)...), "closed"},
 		{"too late for the vendor to see", times(50, expired), "closed"},
 	} {
 		f := newFleet(t)
@@ -108,8 +108,8 @@ func TestBreaker_probe(t *testing.T) {
 		{"throttled", throttled, "half-open", 0, true},
 		{"tenant", badTenant, "half-open", 0, true},
 		{"misconfigured", badAction, "half-open", holdProbe, true},
-		{"cancelled", cancelled, "half-open", 0, true},
-		{"interrupted", interrupts, "half-open", 0, true},
+		{"cancelled", errCancelled, "half-open", 0, true},
+		{"interrupted", errInterrupted, "half-open", 0, true},
 		{"too late to ask", expired, "half-open", 0, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {

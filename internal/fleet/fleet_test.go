@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,8 +54,8 @@ var (
 	badAction  = misconfigured(fault.Action)
 	badTenant  = misconfigured(fault.Tenant)
 	noLicence  = &fault.Error{Kind: fault.Permanent, Scope: fault.Tenant, Code: "UnauthorizedOperation"}
-	cancelled  = fmt.Errorf("bind employee: %w", context.Canceled)
-	interrupts = fmt.Errorf("bind employee: %w", fleet.ErrInterrupted)
+	errCancelled  = fmt.Errorf("bind employee: %w", context.Canceled)
+	errInterrupted = fmt.Errorf("bind employee: %w", fleet.ErrInterrupted)
 )
 
 func misconfigured(scope fault.Scope) *fault.Error {
@@ -223,7 +224,7 @@ func TestStates(t *testing.T) {
 		}
 		for i := range 3 {
 			time.Sleep(time.Second)
-			do(t, gate(f, "c", "Other", "third"), fleet.Call{Tenant: "ess:org1", Key: fmt.Sprint(i)}, badTenant)
+			do(t, gate(f, "c", "Other", "third"), fleet.Call{Tenant: "ess:org1", Key: strconv.Itoa(i)}, badTenant)
 		}
 		want := []fleet.State{
 			{Lane: "a", Breaker: "open", Pace: 20},
@@ -288,9 +289,11 @@ func collect(t *testing.T, r *metric.ManualReader) map[string]float64 {
 func add[N int64 | float64](to map[string]float64, name string, points []metricdata.DataPoint[N]) {
 	for _, p := range points {
 		key := name
+		var keySb291 strings.Builder
 		for _, attr := range p.Attributes.ToSlice() {
-			key += " " + attr.Value.AsString()
+			keySb291.WriteString(" " + attr.Value.AsString())
 		}
+		key += keySb291.String()
 		to[key] += float64(p.Value)
 	}
 }

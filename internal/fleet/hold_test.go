@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ func (l lanes) begin(t *testing.T, scope fault.Scope) {
 	t.Helper()
 	for i := range 3 { // of a tenant it takes three
 		if scope == fault.Tenant || i == 0 {
-			do(t, l.bind, fleet.Call{Tenant: "t", Key: fmt.Sprint(i)}, misconfigured(scope))
+			do(t, l.bind, fleet.Call{Tenant: "t", Key: strconv.Itoa(i)}, misconfigured(scope))
 		}
 	}
 }
@@ -141,8 +142,8 @@ func TestHold_mended(t *testing.T) {
 			{badKey, false, holdProbe},
 			{transient, false, holdProbe},
 			{throttled, false, holdProbe},
-			{cancelled, false, 0},
-			{interrupts, false, 0},
+			{errCancelled, false, 0},
+			{errInterrupted, false, 0},
 			{expired, false, 0},
 		},
 		fault.Action: {
@@ -163,7 +164,7 @@ func TestHold_mended(t *testing.T) {
 			{badTenant, false, holdProbe},
 			{transient, false, holdProbe},
 			{throttled, false, holdProbe},
-			{cancelled, false, 0},
+			{errCancelled, false, 0},
 			{expired, false, 0},
 		},
 	} {
