@@ -46,15 +46,15 @@ func gate(f *fleet.Fleet, typ, action, credential string) *fleet.Gate {
 
 // The answers a call may end in.
 var (
-	transient  = &fault.Error{Kind: fault.Transient, Code: "InternalError"}
-	throttled  = &fault.Error{Kind: fault.Throttled, Code: "RequestLimitExceeded"}
-	refused    = &fault.Error{Kind: fault.Permanent, Code: "InvalidParameter"}
-	expired    = fault.Errorf(fault.Expired, "Expired", "too late")
-	badKey     = misconfigured(fault.Credential)
-	badAction  = misconfigured(fault.Action)
-	badTenant  = misconfigured(fault.Tenant)
-	noLicence  = &fault.Error{Kind: fault.Permanent, Scope: fault.Tenant, Code: "UnauthorizedOperation"}
-	errCancelled  = fmt.Errorf("bind employee: %w", context.Canceled)
+	transient      = &fault.Error{Kind: fault.Transient, Code: "InternalError"}
+	throttled      = &fault.Error{Kind: fault.Throttled, Code: "RequestLimitExceeded"}
+	refused        = &fault.Error{Kind: fault.Permanent, Code: "InvalidParameter"}
+	expired        = fault.Errorf(fault.Expired, "Expired", "too late")
+	badKey         = misconfigured(fault.Credential)
+	badAction      = misconfigured(fault.Action)
+	badTenant      = misconfigured(fault.Tenant)
+	noLicence      = &fault.Error{Kind: fault.Permanent, Scope: fault.Tenant, Code: "UnauthorizedOperation"}
+	errCancelled   = fmt.Errorf("bind employee: %w", context.Canceled)
 	errInterrupted = fmt.Errorf("bind employee: %w", fleet.ErrInterrupted)
 )
 

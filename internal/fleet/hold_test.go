@@ -195,7 +195,7 @@ func TestHold_mended(t *testing.T) {
 				if tt.again > 0 {
 					closed(t, l.bind, c)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				do(t, l.bind, c, nil)
 			})
 		}
