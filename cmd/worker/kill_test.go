@@ -51,7 +51,7 @@ var binaries = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "essworker-kill-"); err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", ".", "./testdata/natsd").CombinedOutput() //nolint:noctx // as long as it takes
+	out, err := exec.Command("go", "build", "-o", dir+"/", ".", "./testdata/natsd").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -97,7 +97,7 @@ func newField(t *testing.T) *field {
 // startServer starts the NATS server as a process, on the same directory and port each time.
 func (f *field) startServer() {
 	f.t.Helper()
-	cmd := exec.Command(f.natsd, f.dir, strings.TrimPrefix(f.url, "nats://")) //nolint:gosec,noctx // built above; killed by the test
+	cmd := exec.Command(f.natsd, f.dir, strings.TrimPrefix(f.url, "nats://")) //nolint:noctx // killed by the test
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		f.t.Fatal(err)
@@ -123,7 +123,7 @@ func (f *field) startServer() {
 // start runs a worker process with small waits and a pace that makes the work last.
 func (f *field) start(rate int) *exec.Cmd {
 	f.t.Helper()
-	cmd := exec.Command(f.worker, "run") //nolint:gosec,noctx // built above; killed by the test
+	cmd := exec.Command(f.worker, "run") //nolint:noctx // killed by the test
 	cmd.Env = append(os.Environ(),
 		"NATS_URL="+f.url, "ESS_ENDPOINT="+f.vendor.URL, "ESSBASIC_ENDPOINT="+f.vendor.URL,
 		"TENCENTCLOUD_SECRET_ID="+esssim.SecretID, "TENCENTCLOUD_SECRET_KEY="+esssim.SecretKey,

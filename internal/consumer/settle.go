@@ -191,7 +191,13 @@ func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte
 // may have forgotten that it ever handed the event out, and gives it again.
 func (l *lane) done(ctx context.Context, d *delivery) error {
 	var err error
-	for range ackTries {
+	for try := range ackTries {
+		if try > 0 {
+			select {
+			case <-time.After(ackPause):
+			case <-ctx.Done():
+			}
+		}
 		if err = d.ack(ctx, l.nc); err == nil {
 			break
 		}
@@ -207,7 +213,10 @@ func (l *lane) done(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-const ackTries = 3
+const (
+	ackTries = 3
+	ackPause = 200 * time.Millisecond // a server that has just come back is not ready at once
+)
 
 // wait hands the event back. The record goes first, and the event is kept in hand
 // until it is stored: a delivery that ends without one looks like a crash, and three
