@@ -68,7 +68,7 @@ func (c *devCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	err = serve(ctx, worker{
 		settings: set, api: api, nc: e.nc, js: e.js, url: e.server.URL(), log: tel.Log, tracer: tel.Tracer, meter: tel.Meter,
-		health: h, ready: func() { c.welcome(s, e.server.URL(), simAddr, addr) },
+		health: h, addr: addr, ready: func() { c.welcome(s, e.server.URL(), simAddr, addr) },
 	})
 	stopSim()
 	return errors.Join(err, stopHealth(), simDone(), e.close())

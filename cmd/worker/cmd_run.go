@@ -60,18 +60,18 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	defer api.Close()
 	ctx, stop := signals(ctx, tel.Log)
 	defer stop()
-	h, _, stopHealth, err := serveHealth(ctx, c.Telemetry.HTTPAddr, tel.Metrics, tel.Log)
+	h, addr, stopHealth, err := serveHealth(ctx, c.Telemetry.HTTPAddr, tel.Metrics, tel.Log)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(c.work(ctx, tel, api, h), stopHealth())
+	err = errors.Join(c.work(ctx, tel, api, h, addr), stopHealth())
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
 		return nil // told to stop before there was anything to finish
 	}
 	return notSetUp(err)
 }
 
-func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi.Client, h *health) error {
+func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi.Client, h *health, addr string) error {
 	nc, err := natsconn.Connect(ctx, c.NATS, natsconn.Options{
 		Name: "essworker " + workerName(), InboxPrefix: "_INBOX_wrk", Log: tel.Log,
 		Meter: tel.Meter.Meter("essworker/natsconn"),
@@ -91,7 +91,7 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	}
 	return serve(ctx, worker{
 		settings: c.settings, api: api, nc: nc, js: js, url: nc.ConnectedUrlRedacted(),
-		log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, health: h,
+		log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, health: h, addr: addr,
 	})
 }
 
@@ -102,6 +102,7 @@ type worker struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	url    string // of the server, for the log
+	addr   string // where health is answered, for the log
 	log    *slog.Logger
 	tracer trace.TracerProvider
 	meter  metric.MeterProvider
@@ -132,7 +133,7 @@ func serve(ctx context.Context, w worker) error {
 		w.health.working(w.nc, gates)
 	}
 	w.log.Info("working", "version", version(), "worker", workerName(), "nats", w.url,
-		"lanes", len(routes), "rate", w.Fleet.Rate, "concurrency", w.Lanes.Concurrency)
+		"lanes", len(routes), "rate", w.Fleet.Rate, "concurrency", w.Lanes.Concurrency, "http", w.addr)
 	if w.ready != nil {
 		w.ready()
 	}

@@ -22,7 +22,11 @@ var seeds = flag.Int("seeds", 200, "how many seeds TestHostile_lawsHold plays")
 // go and die. Whatever happens, nothing is lost and nothing has two results.
 func TestHostile_lawsHold(t *testing.T) {
 	t.Parallel()
-	for seed := range *seeds {
+	n := *seeds
+	if underRace || testing.Short() {
+		n = min(n, 25) // the detector needs to see the code run, not every afternoon of it
+	}
+	for seed := range n {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(_ *testing.T, y *yard) { afternoon(y, uint64(seed)) })

@@ -37,6 +37,9 @@ func TestOutage_parksNothing(t *testing.T) {
 		{24 * time.Hour, esssim.Fault{Kind: esssim.Code, Code: "InternalError", Message: "[sim]"}},
 	} {
 		t.Run(fmt.Sprintf("%v_%s", tt.outage, tt.fault.Kind), func(t *testing.T) {
+			if tt.outage > 2*time.Hour && (underRace || testing.Short()) {
+				t.Skip("the shorter outages take the same steps; go test ./... plays this one")
+			}
 			t.Parallel()
 			inBubble(t, func(t *testing.T, y *yard) {
 				stop := y.work()
