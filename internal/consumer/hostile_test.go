@@ -54,7 +54,7 @@ func afternoon(y *yard, seed uint64) {
 	start()
 	killed := 0
 	for range 4 {
-		y.publish(6)
+		y.publish(4)
 		y.spoil(rnd)
 		time.Sleep(time.Duration(rnd.IntN(5000)) * time.Millisecond)
 		i := rnd.IntN(len(stops))

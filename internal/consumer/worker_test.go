@@ -42,6 +42,9 @@ func TestOutage_parksNothing(t *testing.T) {
 			}
 			t.Parallel()
 			inBubble(t, func(t *testing.T, y *yard) {
+				if tt.outage > 12*time.Hour {
+					y.gates.BreakerCooldown *= 4 // a quarter of the probes, which are what takes time here
+				}
 				stop := y.work()
 				y.publish(30)
 				y.settle(time.Minute)
