@@ -34,9 +34,6 @@ func serveHealth(ctx context.Context, httpAddr string, metrics http.Handler, log
 		end()
 		return nil, "", nil, err
 	}
-	if addr != "" {
-		log.Info("answering", "http", addr)
-	}
 	return h, addr, func() error { end(); return wait() }, nil
 }
 

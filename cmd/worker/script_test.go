@@ -5,213 +5,223 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"essworker/internal/natsd"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"worker": main})
-}
+var update = flag.Bool("update", false, "write what scripts compare into the scripts")
 
-// TestScripts plays each file of testdata/script against the real program.
+// TestScripts runs testdata/script: what a person types, and what comes of it. Beside
+// the commands of testscript the scripts have those of scriptCommands.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	dev := &devs{running: map[*testscript.TestScript]*exec.Cmd{}}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: "testdata/script", Cmds: scriptCommands(), RequireUniqueNames: true, UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("WORKER_LOG_LEVEL", "info")
+			env.Vars = append(env.Vars, environment(env.WorkDir)...)
 			return nil
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"address": scriptAddress,
-			"await":   scriptAwait,
-			"dev":     dev.start,
-			"exits":   scriptExits,
-			"fetch":   scriptFetch,
-			"keys":    scriptKeys,
-			"nats":    scriptNATS,
-			"stop":    dev.stop,
-			"stream":  scriptStream,
 		},
 	})
 }
 
-// patience bounds every wait of a script.
-const patience = 30 * time.Second
+func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"nats":    scriptNATS,
+		"stream":  scriptStream,
+		"dev":     scriptDev,
+		"stop":    scriptStop,
+		"exits":   scriptExits,
+		"await":   scriptAwait,
+		"keys":    scriptKeys,
+		"fetch":   scriptFetch,
+		"address": scriptAddress,
+	}
+}
 
-// scriptExits runs a command and wants this exit code: exits CODE COMMAND...
+// scriptNATS starts a server with nothing on it: `nats`. NATS_URL names it.
+func scriptNATS(ts *testscript.TestScript, _ bool, _ []string) {
+	server, err := natsd.Start(natsd.Config{Dir: ts.MkAbs("nats"), Addr: "127.0.0.1:0", NoSync: true})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(server.Close()) })
+	ts.Setenv("NATS_URL", server.URL())
+}
+
+// scriptStream makes a stream by its configuration in JSON: `stream FILE`.
+func scriptStream(ts *testscript.TestScript, _ bool, args []string) {
+	var cfg jetstream.StreamConfig
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &cfg))
+	nc, js, err := dial(context.Background(), natsConfig(ts.Getenv("NATS_URL")), "_INBOX_test")
+	ts.Check(err)
+	defer nc.Close()
+	_, err = js.CreateStream(context.Background(), cfg)
+	ts.Check(err)
+}
+
+// scriptDev starts worker dev on free ports and returns when it takes events:
+// `dev [FLAGS]`. NATS_URL, SIM and HTTP are its addresses, dev.out is what it said.
+func scriptDev(ts *testscript.TestScript, _ bool, args []string) {
+	ports := []string{"dev", "--nats-port=0", "--sim-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--log-level=warn"}
+	cmd := exec.CommandContext(context.Background(), "worker", append(ports, args...)...)
+	cmd.Env, cmd.Dir = environment(ts.MkAbs(".")), ts.MkAbs(".")
+	said := &transcript{}
+	cmd.Stdout, cmd.Stderr = said, said
+	ts.Check(cmd.Start())
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	ts.Defer(func() { _ = cmd.Process.Kill(); <-ended })
+	up := regexp.MustCompile(`(?s)NATS server +(\S+).*?simulator +(\S+).*?worker +(\S+).*Ctrl-C ends it`)
+	for limit := time.After(patience); ; {
+		text, more := said.read()
+		if found := up.FindStringSubmatch(text); found != nil {
+			for i, name := range []string{"NATS_URL", "SIM", "HTTP"} {
+				ts.Setenv(name, found[i+1])
+			}
+			ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte(text), 0o600))
+			fmt.Fprint(ts.Stdout(), text)
+			break
+		}
+		select {
+		case <-more:
+		case <-ended:
+			ts.Fatalf("worker dev ended: %s", said.end())
+		case <-limit:
+			ts.Fatalf("worker dev does not come up: %s", said.end())
+		}
+	}
+	ts.SetCmd("stop", func(ts *testscript.TestScript, _ bool, _ []string) {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			ts.Fatalf("worker dev does not end: %s", said.end())
+		}
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			ts.Fatalf("worker dev: %v: %s", cmd.ProcessState, said.end())
+		}
+	})
+}
+
+// scriptStop ends what dev has started, which must end well: `stop`.
+func scriptStop(ts *testscript.TestScript, _ bool, _ []string) { ts.Fatalf("stop: there was no dev") }
+
+// scriptExits runs a command that must end with an exit code: `exits CODE COMMAND...`.
 func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
 	got := 0
-	if exited, ok := errors.AsType[*exec.ExitError](err); ok {
-		got = exited.ExitCode()
-	} else {
-		ts.Check(err)
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
 	}
 	if got != want {
-		ts.Fatalf("exit code %d, want %d\n%s", got, want, ts.ReadFile("stderr"))
+		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
 
-// scriptAwait runs a command again and again until its output matches: await REGEXP COMMAND...
+// scriptAwait runs a command again and again until what it prints matches:
+// `await PATTERN COMMAND...`.
 func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
-	want := regexp.MustCompile("(?m)" + args[0])
-	for start := time.Now(); ; <-time.After(20 * time.Millisecond) {
+	re := regexp.MustCompile("(?m)" + args[0])
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(patience); ; {
 		err := ts.Exec(args[1], args[2:]...)
-		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
+		if out := ts.ReadFile("stdout"); err == nil && re.MatchString(out) {
 			return
 		}
-		if time.Since(start) > patience {
-			ts.Fatalf("no %q within %v, but (%v)\n%s", args[0], patience, err, ts.ReadFile("stdout"))
+		select {
+		case <-tick.C:
+		case <-limit:
+			ts.Fatalf("%q never prints what matches %q", args[1:], args[0])
 		}
 	}
 }
 
-// scriptKeys wants every line of the last output to be an object with these fields, in
-// this order, and no others: keys NAME...
-func scriptKeys(ts *testscript.TestScript, _ bool, args []string) {
-	lines := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
-	for _, line := range lines {
-		dec := json.NewDecoder(strings.NewReader(line))
-		if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-			ts.Fatalf("not an object: %q", line)
-		}
-		var got []string
-		for dec.More() {
-			name, err := dec.Token()
-			ts.Check(err)
-			var value json.RawMessage
-			ts.Check(dec.Decode(&value))
-			got = append(got, fmt.Sprint(name))
-		}
-		if !slices.Equal(got, args) {
-			ts.Fatalf("fields %q, want %q", got, args)
+// scriptAddress takes a variable's value from a file: `address NAME PATTERN FILE`. The
+// pattern's group is the value.
+func scriptAddress(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile(args[2]))
+	if found == nil {
+		ts.Fatalf("nothing in %s matches %q", args[2], args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+// scriptKeys wants each line of standard output, and one at least, to be a JSON object
+// with these fields in this order: `keys FIELD...`.
+func scriptKeys(ts *testscript.TestScript, _ bool, want []string) {
+	out := strings.TrimSpace(ts.ReadFile("stdout"))
+	for line := range strings.SplitSeq(out, "\n") {
+		got, err := fields(line)
+		if err != nil || !slices.Equal(got, want) {
+			ts.Fatalf("fields %q (%v), want %q, of the line\n%s", got, err, want, line)
 		}
 	}
 }
 
-// scriptFetch gets a page, or posts to it: fetch URL [BODY]
+// fields lists the names in a JSON object, in the order in which they stand there.
+func fields(object string) (names []string, err error) {
+	dec := json.NewDecoder(strings.NewReader(object))
+	if first, err := dec.Token(); err != nil || first != json.Delim('{') {
+		return nil, fmt.Errorf("not an object: %w", err)
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, fmt.Sprint(name))
+		if err := dec.Decode(new(json.RawMessage)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more behind it")
+	}
+	return names, nil
+}
+
+// scriptFetch asks a web server and prints its answer: `fetch URL [BODY]`. An answer
+// other than 2xx fails, unless with `! fetch`.
 func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	method, body := http.MethodGet, ""
 	if len(args) > 1 {
 		method, body = http.MethodPost, args[1]
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, args[0], strings.NewReader(body))
 	ts.Check(err)
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
-	_, err = io.Copy(ts.Stdout(), resp.Body)
+	var answer bytes.Buffer
+	_, err = answer.ReadFrom(resp.Body)
 	ts.Check(err)
-	if failed := resp.StatusCode >= http.StatusBadRequest; failed != neg {
-		ts.Fatalf("%s: %s", args[0], resp.Status)
+	fmt.Fprintln(ts.Stdout(), answer.String())
+	if good := resp.StatusCode/100 == 2; good == neg {
+		ts.Fatalf("%s: %s: %s", args[0], resp.Status, answer.String())
 	}
-}
-
-// scriptAddress takes an address out of a file: address VARIABLE REGEXP FILE
-func scriptAddress(ts *testscript.TestScript, _ bool, args []string) {
-	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile(args[2]))
-	if m == nil {
-		ts.Fatalf("no %q in %s", args[1], args[2])
-	}
-	ts.Setenv(args[0], m[1])
-}
-
-// scriptNATS starts a server without any streams and points NATS_URL at it.
-func scriptNATS(ts *testscript.TestScript, _ bool, _ []string) {
-	srv, err := natsd.Start(natsd.Config{Dir: ts.MkAbs("nats"), Addr: "127.0.0.1:0", NoSync: true})
-	ts.Check(err)
-	ts.Defer(func() { ts.Check(srv.Close()) })
-	ts.Setenv("NATS_URL", srv.URL())
-}
-
-// scriptStream makes a stream from a file, as somebody else has: stream FILE
-func scriptStream(ts *testscript.TestScript, _ bool, args []string) {
-	body := ts.ReadFile(args[0])
-	var named struct {
-		Name string `json:"name"`
-	}
-	ts.Check(json.Unmarshal([]byte(body), &named))
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"))
-	ts.Check(err)
-	defer nc.Close()
-	answer, err := nc.Request("$JS.API.STREAM.CREATE."+named.Name, []byte(body), patience)
-	ts.Check(err)
-	if bytes.Contains(answer.Data, []byte(`"error"`)) {
-		ts.Fatalf("create stream: %s", answer.Data)
-	}
-}
-
-// devs are the deployments that scripts have running.
-type devs struct {
-	mu      sync.Mutex
-	running map[*testscript.TestScript]*exec.Cmd
-}
-
-// start runs worker dev on free ports until it works: dev [FLAG...]
-// It sets NATS_URL, HTTP and SIM and keeps the output in dev.out.
-func (d *devs) start(ts *testscript.TestScript, _ bool, args []string) {
-	args = append([]string{"dev", "--nats-port=0", "--sim-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, args...)
-	out, err := os.Create(ts.MkAbs("dev.out"))
-	ts.Check(err)
-	defer out.Close()
-	worker, err := exec.LookPath(filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], "worker"))
-	ts.Check(err)
-	cmd := exec.Command(worker, args...) //nolint:noctx // stopped by the script
-	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, io.Discard
-	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
-		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
-	}
-	ts.Check(cmd.Start())
-	d.mu.Lock()
-	d.running[ts] = cmd
-	d.mu.Unlock()
-	ts.Defer(func() { d.stop(ts, false, nil) })
-	for start := time.Now(); !strings.Contains(ts.ReadFile("dev.out"), "Ctrl-C ends it."); <-time.After(20 * time.Millisecond) {
-		if time.Since(start) > patience {
-			ts.Fatalf("worker dev did not start: %s", ts.ReadFile("dev.out"))
-		}
-	}
-	text := ts.ReadFile("dev.out")
-	_, err = io.WriteString(ts.Stdout(), text)
-	ts.Check(err)
-	for name, want := range map[string]string{"NATS_URL": `(nats://\S+)`, "SIM": `simulator +(http://\S+)`, "HTTP": `worker +(http://\S+)`} {
-		if m := regexp.MustCompile(want).FindStringSubmatch(text); m != nil {
-			ts.Setenv(name, m[1])
-		}
-	}
-}
-
-// stop ends worker dev as Ctrl-C does, and wants that to go well.
-func (d *devs) stop(ts *testscript.TestScript, _ bool, _ []string) {
-	d.mu.Lock()
-	cmd := d.running[ts]
-	delete(d.running, ts)
-	d.mu.Unlock()
-	if cmd == nil {
-		return
-	}
-	ts.Check(cmd.Process.Signal(os.Interrupt))
-	ts.Check(cmd.Wait())
 }
