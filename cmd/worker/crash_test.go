@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"syscall"
 	"testing"
 	"time"
@@ -76,7 +77,10 @@ func TestKillServer_confirmedIsKept(t *testing.T) {
 			server = start(t, nil, "natsd", dir, addr)
 		}
 		id, msg := s.message(i)
-		if _, err := s.js.PublishMsg(t.Context(), msg); err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // an answer may be lost with the server
+		_, err := s.js.PublishMsg(ctx, msg)
+		cancel()
+		if err == nil {
 			confirmed = append(confirmed, id)
 			continue
 		}
