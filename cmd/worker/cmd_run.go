@@ -124,10 +124,14 @@ func (s *settings) vendor(transport http.RoundTripper, meter metric.MeterProvide
 
 // serve runs a worker on a connection whose streams exist, until ctx ends.
 func serve(ctx context.Context, w worker) error {
-	gates, err := fleet.New(w.Fleet, w.log, w.meter.Meter("essworker/fleet"))
+	gates, err := fleet.Join(ctx, w.Fleet, fleet.Member{
+		NC: w.nc, JS: w.js, Bucket: w.Topology.FleetBucket(), Host: hostname(), PID: os.Getpid(), Version: version(),
+		CallTimeout: w.Vendor.Timeout, Log: w.log, Meter: w.meter.Meter("essworker/fleet"),
+	})
 	if err != nil {
 		return err
 	}
+	defer gates.Leave()
 	routes := handlers.Routes(w.api, w.Defaults)
 	if w.health != nil {
 		w.health.working(w.nc, gates)
@@ -185,12 +189,14 @@ func quietSignals(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-func workerName() string {
+func workerName() string { return fmt.Sprintf("%s/%d", hostname(), os.Getpid()) }
+
+func hostname() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown"
+		return "unknown"
 	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
+	return host
 }
 
 // startTelemetry takes the settings of telemetry and the OTEL_* variables; an error is

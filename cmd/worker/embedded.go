@@ -69,7 +69,7 @@ func simulated(endpoint string) settings {
 			SecretID: esssim.SecretID, SecretKey: esssim.SecretKey,
 		},
 		Defaults: handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID},
-		Fleet:    fleet.Config{Rate: 20, BreakerFailures: 5, BreakerCooldown: 30 * time.Second, HoldProbe: 30 * time.Second},
+		Fleet:    fleet.Config{Rate: 20, ReplayShare: 0.25, BreakerFailures: 5, BreakerCooldown: 30 * time.Second, HoldProbe: 30 * time.Second},
 		Lanes: consumer.Config{
 			Source: "/essworker", Concurrency: 32, MaxAttempts: 8, BackoffMin: time.Second, BackoffMax: 5 * time.Minute,
 			PoisonAfter: 3, Drain: 30 * time.Second,

@@ -63,6 +63,7 @@ func wrongs(file string) map[string]wrong {
 		"ess-app-id":                   {value: anyText},
 
 		"rate":             {value: "-1"},
+		"replay-share":     {value: "0"},
 		"breaker-failures": {value: "0"},
 		"breaker-cooldown": {value: "0s"},
 		"hold-probe":       {value: "-30s"},

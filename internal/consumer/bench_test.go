@@ -97,12 +97,13 @@ func (t *track) worker() (stop func()) {
 		t.b.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // the line is written, as in production
-	gates, err := fleet.New(fleet.Config{BreakerFailures: 5, BreakerCooldown: time.Second, HoldProbe: time.Second}, log, nil)
+	nc := t.Connect(natsconn.Options{}, natsconn.Config{})
+	js, err := jetstream.New(nc)
 	if err != nil {
 		t.b.Fatal(err)
 	}
-	nc := t.Connect(natsconn.Options{}, natsconn.Config{})
-	js, err := jetstream.New(nc)
+	gates, err := fleet.Join(t.b.Context(), fleet.Config{ReplayShare: 0.25, BreakerFailures: 5, BreakerCooldown: time.Second, HoldProbe: time.Second},
+		fleet.Member{NC: nc, JS: js, Bucket: t.Topology.FleetBucket(), Host: "bench", CallTimeout: time.Minute, Log: log})
 	if err != nil {
 		t.b.Fatal(err)
 	}
@@ -124,6 +125,7 @@ func (t *track) worker() (stop func()) {
 		if err := <-done; err != nil {
 			t.b.Error(err)
 		}
+		gates.Leave()
 		api.Close()
 		nc.Close()
 	}

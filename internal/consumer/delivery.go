@@ -19,6 +19,7 @@ type delivery struct {
 	seq    uint64    // place in the events stream
 	number uint64    // how often the event was delivered; a hint, never the truth
 	stored time.Time // when the event was accepted, by the server's clock
+	behind uint64    // events that waited behind it when it was delivered
 	taken  time.Time // when it arrived here
 
 	event event.Event // as far as it could be read
@@ -36,7 +37,7 @@ func newDelivery(msg *nats.Msg) (*delivery, error) {
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
 	return &delivery{
-		msg: msg, seq: meta.Sequence.Stream, number: meta.NumDelivered, stored: meta.Timestamp, taken: time.Now(),
+		msg: msg, seq: meta.Sequence.Stream, number: meta.NumDelivered, stored: meta.Timestamp, behind: meta.NumPending, taken: time.Now(),
 		key: event.KeyOfMessage(meta.Sequence.Stream, meta.Timestamp),
 	}, nil
 }

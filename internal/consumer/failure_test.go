@@ -12,7 +12,6 @@ import (
 	"essworker/internal/esssim"
 	"essworker/internal/event"
 	"essworker/internal/fault"
-	"essworker/internal/fleet"
 	"essworker/internal/handlers"
 )
 
@@ -133,11 +132,7 @@ func TestPanic_isALetterAndHarmsNobody(t *testing.T) {
 			}
 			return prepare(data)
 		}
-		gates, err := fleet.New(y.gates, y.log, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := y.workWith(gates, routes)
+		_, stop := y.workWith(routes)
 		defer stop()
 		y.send("employee.onboarded", "crash", `{"userId":"yDSIMcrash","openId":"n9"}`)
 		y.publish(3)
@@ -239,15 +234,7 @@ func TestMisconfigured_holdsAndParksNothing(t *testing.T) {
 		t.Run(string(f.Kind)+f.Code, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, y *yard) {
-				api, err := essapi.New(y.vendor, essapi.Options{Transport: y.sim})
-				if err != nil {
-					t.Fatal(err)
-				}
-				gates, err := fleet.New(y.gates, y.log, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				stop := y.workWith(gates, handlers.Routes(api, handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID}))
+				gates, stop := y.workWith(handlers.Routes(y.api(), handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID}))
 				defer stop()
 				y.sim.Inject(f)
 				y.publish(60)
@@ -330,15 +317,7 @@ func TestThrottled_slowsDownAndCostsNothing(t *testing.T) {
 func TestWorker_withoutDefaults(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
-		api, err := essapi.New(y.vendor, essapi.Options{Transport: y.sim})
-		if err != nil {
-			t.Fatal(err)
-		}
-		gates, err := fleet.New(y.gates, y.log, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := y.workWith(gates, handlers.Routes(api, handlers.Defaults{}))
+		_, stop := y.workWith(handlers.Routes(y.api(), handlers.Defaults{}))
 		y.send("employee.onboarded", "needs", data("employee.onboarded", 1))
 		y.send("employee.onboarded", "names", fmt.Sprintf(`{"userId":"yDSIM2","openId":"n2","operatorUserId":%q}`, esssim.OperatorUserID))
 		time.Sleep(time.Minute)

@@ -109,16 +109,20 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 		return nil, err
 	}
 	d.patience.Store(0)
-	err = l.gate.Slot(ctx)
+	replays, _ := dlq.Generation(d.msg.Header)
+	err = l.gate.Slot(ctx, fleet.Ask{Replay: replays > 0, Behind: d.behind})
 	leave()
 	l.moved(d)
 	t.waited = time.Since(t.start)
+	if _, refused := errors.AsType[*fleet.ClosedError](err); refused {
+		return nil, err
+	}
 	if err != nil {
 		return nil, errStopping
 	}
 	called, work := time.Now(), t.work
 	if l.gate.Limit() > 0 {
-		work = pace.With(work, l.gate.Slot)
+		work = pace.With(work, func(ctx context.Context) error { return l.gate.Slot(ctx, fleet.Ask{}) })
 	}
 	data, t.probe, err = l.gate.Do(work, call, job.Call)
 	if t.made = reached(err); t.made {

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,7 @@ func (l *lane) settle(ctx context.Context, d *delivery, t *trip, data []byte, er
 		t.outcome = duplicate
 		return l.done(ctx, d)
 	case isClosed:
-		t.outcome, t.delay = waited, l.patience(d, closed.RetryIn)
+		t.outcome, t.delay = waited, l.patience(d, closed)
 		return l.wait(ctx, d, t.record, t.delay)
 	case errors.Is(err, errStopping):
 		t.outcome = waited
@@ -235,11 +236,12 @@ const handOver = 100 * time.Millisecond
 
 // patience is how long an event stays away from something held: longer each time, so
 // that many held events leave the lane to others.
-func (l *lane) patience(d *delivery, first time.Duration) time.Duration {
+func (l *lane) patience(d *delivery, closed *fleet.ClosedError) time.Duration {
+	first := closed.RetryIn
 	if first == 0 {
 		return jitter(time.Second)
 	}
-	delay := doubling(first, int(min(d.number-1, 10)), max(first, l.cfg.BackoffMax))
+	delay := doubling(first, int(min(d.number-1, 10)), max(first, cmp.Or(closed.Most, l.cfg.BackoffMax)))
 	return delay + jitter(delay/2)
 }
 

@@ -35,14 +35,15 @@ import (
 type yard struct {
 	*natstest.Bed
 
-	t      *testing.T
-	sim    *esssim.Sim
-	lanes  consumer.Config
-	gates  fleet.Config
-	vendor essapi.Config
-	log    *slog.Logger
-	meter  metric.MeterProvider
-	events []published
+	t       *testing.T
+	sim     *esssim.Sim
+	lanes   consumer.Config
+	gates   fleet.Config
+	vendor  essapi.Config
+	log     *slog.Logger
+	meter   metric.MeterProvider
+	events  []published
+	workers int
 }
 
 type published struct {
@@ -68,7 +69,7 @@ func newYard(t *testing.T, bed *natstest.Bed) *yard {
 			Source: "/essworker", Concurrency: 32, MaxAttempts: 8, BackoffMin: time.Second, BackoffMax: 5 * time.Minute,
 			PoisonAfter: 3, Drain: 30 * time.Second,
 		},
-		gates: fleet.Config{Rate: 20, BreakerFailures: 5, BreakerCooldown: 30 * time.Second, HoldProbe: 30 * time.Second},
+		gates: fleet.Config{Rate: 20, ReplayShare: 0.25, BreakerFailures: 5, BreakerCooldown: 30 * time.Second, HoldProbe: 30 * time.Second},
 		vendor: essapi.Config{
 			Endpoint: endpoint, BasicEndpoint: endpoint, Timeout: 35 * time.Second,
 			SecretID: esssim.SecretID, SecretKey: esssim.SecretKey,
@@ -88,29 +89,39 @@ func (y *yard) work() (stop func()) {
 
 func (y *yard) worker() (stop, kill func()) {
 	y.t.Helper()
+	_, stop, kill = y.start(handlers.Routes(y.api(), handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID}))
+	return stop, kill
+}
+
+// api is a client of the simulated vendor.
+func (y *yard) api() *essapi.Client {
+	y.t.Helper()
 	api, err := essapi.New(y.vendor, essapi.Options{Transport: y.sim, Concurrency: y.lanes.Concurrency})
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	gates, err := fleet.New(y.gates, y.log, nil)
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	return y.start(gates, handlers.Routes(api, handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID}))
+	return api
 }
 
-func (y *yard) workWith(gates *fleet.Fleet, routes []event.Route) (stop func()) {
+func (y *yard) workWith(routes []event.Route) (gates *fleet.Fleet, stop func()) {
 	y.t.Helper()
-	stop, _ = y.start(gates, routes)
-	return stop
+	gates, stop, _ = y.start(routes)
+	return gates, stop
 }
 
 // start gives two ways to end a worker: as SIGTERM does, and as kill -9 does as far
 // as others can see.
-func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func()) {
+func (y *yard) start(routes []event.Route) (gates *fleet.Fleet, stop, kill func()) {
 	y.t.Helper()
 	nc := y.Connect(natsconn.Options{}, natsconn.Config{})
 	js, err := jetstream.New(nc)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.workers++
+	gates, err = fleet.Join(y.t.Context(), y.gates, fleet.Member{
+		NC: nc, JS: js, Bucket: y.Topology.FleetBucket(), Host: "test", PID: y.workers, CallTimeout: y.vendor.Timeout, Log: y.log,
+	})
 	if err != nil {
 		y.t.Fatal(err)
 	}
@@ -119,7 +130,7 @@ func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func(
 	go func() {
 		done <- consumer.Worker{
 			Config: y.lanes, Topology: y.Topology, NC: nc, JS: js, Fleet: gates, Routes: routes,
-			Credential: func(string) string { return "ess" }, Name: "test",
+			Credential: func(string) string { return "ess" }, CallTimeout: y.vendor.Timeout, Name: "test",
 			Log: y.log, Tracer: tracenoop.NewTracerProvider(), Meter: y.meter,
 		}.Run(ctx)
 	}()
@@ -129,6 +140,7 @@ func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func(
 		if err := <-done; err != nil {
 			y.t.Errorf("Run = %v, want nil", err)
 		}
+		gates.Leave()
 		nc.Close()
 	}
 	kill = func() {
@@ -137,8 +149,9 @@ func (y *yard) start(gates *fleet.Fleet, routes []event.Route) (stop, kill func(
 		if err := <-done; err != nil {
 			y.t.Logf("a killed worker ended with %v", err)
 		}
+		gates.Leave()
 	}
-	return stop, kill
+	return gates, stop, kill
 }
 
 // data is event data that succeeds at the simulator, different for each n.

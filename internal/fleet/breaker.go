@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,25 +12,65 @@ import (
 	"essworker/internal/fault"
 )
 
-// breaker is gobreaker with our idea of a failure: only Transient counts. A
-// refusal proves that the vendor lives, a throttled answer moves the quota, a
-// misconfiguration begins a hold, and a call that did not reach the vendor says nothing.
+// breaker is a lane's breaker in this worker: a gobreaker, which trips at once and by
+// this worker's own calls, and a reporter, which tells the fleet what those calls came
+// to. The fleet's breaker is a Bar; while it is shut, or once it has opened again, the
+// worker's own starts afresh.
+//
+// Only Transient counts as a failure, and an answer that took too long. A refusal
+// proves that the vendor lives, a throttled answer moves the quota, a misconfiguration
+// begins a hold, and a call that did not reach the vendor says nothing.
 type breaker struct {
-	*gobreaker.CircuitBreaker[[]byte]
+	gate *Gate
+	own  atomic.Pointer[gobreaker.CircuitBreaker[[]byte]]
+
 	until   atomic.Pointer[time.Time] // while open: when a probe may go
-	why     atomic.Pointer[fault.Error]
-	probing atomic.Bool // while half-open: the probe is under way
+	probing atomic.Bool               // while half-open: the probe is under way
+
+	mu        sync.Mutex
+	why       *fault.Error // the last failure
+	failed    int          // failures the fleet has not been told of
+	worked    bool         // a success it has not been told of
+	inARow    int          // failures since the last success
+	reporting bool
 }
 
+// look tells how long this worker's own breaker keeps the lane waiting: 0 not at all,
+// less than 0 until something changes.
+func (b *breaker) look() (wait time.Duration, probe bool) {
+	switch b.own.Load().State() {
+	case gobreaker.StateOpen:
+		// gobreaker moves on only when its time is strictly past.
+		return max(time.Until(*b.until.Load()), 0) + time.Nanosecond, false
+	case gobreaker.StateHalfOpen:
+		if b.probing.Load() {
+			return -1, false
+		}
+		return 0, true
+	case gobreaker.StateClosed:
+	}
+	return 0, false
+}
+
+// errSlow stands in gobreaker's counts for a success that took too long.
+var errSlow = errors.New("the vendor answers too slowly")
+
 func newBreaker(g *Gate) *breaker {
-	b := &breaker{}
-	cfg := g.fleet.cfg
-	b.CircuitBreaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
-		Name:         g.lane,
+	b := &breaker{gate: g}
+	b.reset()
+	return b
+}
+
+// reset starts the worker's own breaker afresh.
+func (b *breaker) reset() {
+	cfg := b.gate.fleet.cfg
+	b.until.Store(&time.Time{})
+	b.own.Store(gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
+		Name:         b.gate.lane,
 		MaxRequests:  1,
 		Timeout:      cfg.BreakerCooldown,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(cfg.BreakerFailures) }, //nolint:gosec // validated, small and positive
-		IsSuccessful: func(err error) bool { return err == nil || fault.Of(err).Kind == fault.Permanent },
+		IsSuccessful: func(err error) bool { return err == nil || kindIn(err, fault.Permanent) },
 		IsExcluded: func(err error) bool {
 			return err != nil && (unasked(err) || kindIn(err, fault.Throttled, fault.Misconfigured))
 		},
@@ -37,30 +79,30 @@ func newBreaker(g *Gate) *breaker {
 			if to == gobreaker.StateOpen {
 				b.until.Store(new(time.Now().Add(cfg.BreakerCooldown)))
 			}
-			g.transition(from, to, b.why.Load())
+			b.gate.tripped(from, to)
 		},
-	})
-	return b
+	}))
 }
 
-// execute makes the call unless the breaker is open. probe tells whether the call
-// was the one that decides if the breaker closes again.
+// execute makes the call unless this worker's breaker is open. probe tells whether the
+// call was the one that decides if that closes again.
 func (b *breaker) execute(call func() ([]byte, error)) (out []byte, probe bool, err error) {
+	own := b.own.Load()
 	var crash any
-	out, err = b.Execute(func() (data []byte, err error) {
+	var slow bool
+	out, err = own.Execute(func() (data []byte, err error) {
 		// Only a probe begins while half-open, and nobody else can end that state. Calls
 		// that began earlier may still end in it: theirs is not the probe that is over.
-		if probe = b.State() == gobreaker.StateHalfOpen; probe {
+		if probe = own.State() == gobreaker.StateHalfOpen; probe {
 			b.probing.Store(true)
 			defer b.probing.Store(false)
 		}
-		defer func() {
-			if crash = recover(); crash != nil { // gobreaker would count it as the vendor's failure
-				err = errCrashed
-			}
-		}()
-		if data, err = call(); err != nil {
-			b.why.Store(fault.Of(err))
+		data, slow, crash, err = b.watched(call)
+		switch {
+		case crash != nil: // gobreaker would count it as the vendor's failure
+			return nil, errCrashed
+		case slow:
+			return data, errSlow
 		}
 		return data, err
 	})
@@ -68,7 +110,114 @@ func (b *breaker) execute(call func() ([]byte, error)) (out []byte, probe bool, 
 		panic(crash)
 	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return nil, false, &ClosedError{Why: "the breaker is " + b.State().String()}
+		return nil, false, &ClosedError{Why: "this worker's breaker is " + own.State().String()}
+	}
+	if slow {
+		err = nil
 	}
 	return out, probe, err
+}
+
+// watched makes the call and tells the fleet how the vendor did.
+func (b *breaker) watched(call func() ([]byte, error)) (data []byte, slow bool, crash any, err error) {
+	defer func() { crash = recover() }()
+	start := time.Now()
+	data, err = call()
+	f := b.gate.fleet
+	slow = err == nil && f.slow > 0 && time.Since(start) > f.slow
+	switch {
+	case slow:
+		b.note(&fault.Error{Kind: fault.Transient, Code: "Slow", Message: "an answer took longer than " + f.slow.String()})
+	case err == nil || kindIn(err, fault.Permanent) && !unasked(err):
+		b.note(nil)
+	case kindIn(err, fault.Transient) && !unasked(err):
+		b.note(fault.Of(err))
+	}
+	return data, slow, nil, err
+}
+
+// note keeps what a call said about the vendor until the fleet is told of it. In good
+// times there is nothing to tell.
+func (b *breaker) note(failure *fault.Error) {
+	f := b.gate.fleet
+	var bar Bar
+	if !f.agreed.quiet() {
+		bar = f.agreed.bar(b.gate.breakerKey)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if failure != nil {
+		b.why, b.failed = failure, b.failed+1
+		b.inARow++
+	} else {
+		b.failed, b.inARow = 0, 0
+		b.worked = len(bar.Failed) > 0
+	}
+	if !b.reporting && (b.failed > 0 || b.worked) && !bar.Shut() {
+		b.reporting = true
+		f.tasks.Go(b.report)
+	}
+}
+
+// report tells the fleet of failures, and of successes that end a row of them, until
+// there is nothing left to tell.
+func (b *breaker) report() {
+	f := b.gate.fleet
+	for {
+		failed, worked, inARow, why := b.news()
+		if failed == 0 && !worked {
+			return
+		}
+		alone := inARow >= f.cfg.BreakerFailures && f.alone(f.ctx)
+		opened := false
+		_, err := f.change(f.ctx, b.gate.breakerKey, func(bar *Bar, now time.Time) bool {
+			bar.Kind, bar.Name, opened = Breaker, b.gate.lane, false
+			switch {
+			case bar.Shut():
+				return false
+			case worked && failed == 0:
+				bar.open()
+				return true
+			}
+			if bar.witness(f.id, failed, now, f.cfg.BreakerFailures, max(time.Minute, f.cfg.BreakerCooldown), alone) {
+				opened = bar.shut(why, f.id, now, f.cfg.BreakerCooldown)
+			}
+			return true
+		})
+		if err != nil {
+			f.unreachable("a failing vendor", err)
+		}
+		if opened {
+			b.gate.transition("closed", "open", why)
+		}
+	}
+}
+
+// news takes what there is to tell.
+func (b *breaker) news() (failed int, worked bool, inARow int, why *fault.Error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	failed, worked = b.failed, b.worked
+	b.failed, b.worked = 0, false
+	b.reporting = failed > 0 || worked
+	return failed, worked, b.inARow, b.why
+}
+
+// alone reports whether no other worker is there who could be a witness.
+func (f *Fleet) alone(ctx context.Context) bool {
+	workers, err := f.workers(ctx)
+	if err != nil {
+		f.unreachable("who else works", err)
+		return false
+	}
+	return !anyOther(workers, f.id)
+}
+
+func anyOther(workers []Presence, id string) bool {
+	for _, w := range workers {
+		if w.ID != id {
+			return true
+		}
+	}
+	return false
 }

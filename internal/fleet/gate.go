@@ -3,11 +3,10 @@ package fleet
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"essworker/internal/fault"
 )
@@ -15,11 +14,12 @@ import (
 // ErrInterrupted is the cause of a call that was cut off by our own shutdown.
 var ErrInterrupted = errors.New("interrupted by shutdown")
 
-// ClosedError says that a call was not made because something is closed or held.
-// It costs the event nothing.
+// ClosedError says that a call was not made because something is closed or held, or
+// must leave room for others. It costs the event nothing.
 type ClosedError struct {
 	Why     string
 	RetryIn time.Duration // when it may be worth another look; 0 is unknown
+	Most    time.Duration // the longest it should stay away; 0 is no bound of the fleet's
 }
 
 func (e *ClosedError) Error() string { return "not called: " + e.Why }
@@ -33,24 +33,42 @@ type Call struct {
 // Gate is what a lane waits at before it takes work and passes before each call.
 // It is safe for concurrent use.
 type Gate struct {
-	fleet   *Fleet
-	lane    string
-	quota   *Quota
-	breaker *breaker
-	holds   []*hold // widest scope first
+	fleet      *Fleet
+	lane       string
+	action     string
+	credential string
+	breakerKey string
+	bars       []string // keys of what may keep the whole lane back, widest scope first
+	quota      *quota
+	breaker    *breaker
+	waiting    atomic.Int64 // for a slot
+	calls      atomic.Int64 // under way
 }
 
-// Limit is how many calls per second the lane may make; 0 is no limit.
-func (g *Gate) Limit() int { return g.fleet.cfg.Rate }
+const (
+	// callLease is what a claim to a probe gets on top of the longest a call may take: if
+	// the worker dies meanwhile, another one probes then.
+	callLease = 5 * time.Second
+	// probeSpread keeps the lanes of all workers from taking an event each as soon as a
+	// probe is due: one is enough, and the others see its claim.
+	probeSpread = 500 * time.Millisecond
+)
 
-// Enter waits until the lane may take work. When probe is true it may take one
-// event only and must see it through before it enters again.
+// Limit is how many calls per second the lane may make; 0 is no limit.
+func (g *Gate) Limit() int { return g.quota.limit() }
+
+// Enter waits until the lane may take work. When probe is true that may become the
+// fleet's one probe, or its worker's own: the lane may take one event only and must see
+// it through before it enters again.
 func (g *Gate) Enter(ctx context.Context) (probe bool, err error) {
-	for {
+	for spread := false; ; {
 		changed := g.fleet.changed.wait()
-		wait, probe := g.look(time.Now())
-		if wait == 0 {
+		wait, shut, probe := g.look()
+		if wait == 0 && (!shut || spread) {
 			return probe, context.Cause(ctx)
+		}
+		if spread = wait == 0; spread {
+			wait = rand.N(probeSpread) //nolint:gosec // spreads load, guards nothing
 		}
 		if err := g.rest(ctx, wait, changed); err != nil {
 			return false, err
@@ -61,7 +79,7 @@ func (g *Gate) Enter(ctx context.Context) (probe bool, err error) {
 // Open tells without waiting whether the lane may take work, and whether that would
 // be a probe.
 func (g *Gate) Open() (probe, open bool) {
-	wait, probe := g.look(time.Now())
+	wait, _, probe := g.look()
 	return probe, wait == 0
 }
 
@@ -69,148 +87,125 @@ func (g *Gate) Open() (probe, open bool) {
 // that has asked for work and must stop waiting for it when its gate closes.
 func (g *Gate) Closed() (changed <-chan struct{}, closed bool) {
 	changed = g.fleet.changed.wait()
-	wait, _ := g.look(time.Now())
+	wait, _, _ := g.look()
 	return changed, wait != 0
 }
 
 // Check tells, before a slot of the quota is spent, whether a hold would refuse the call.
 func (g *Gate) Check(c Call) error {
-	g.fleet.mu.Lock()
-	defer g.fleet.mu.Unlock()
-	return g.refuse(g.held(c))
+	f := g.fleet
+	if f.agreed.quiet() {
+		return nil
+	}
+	now := f.clock.now()
+	for _, key := range g.inWay(c) {
+		if b := f.agreed.bar(key); b.Shut() {
+			if wait := b.due(now, f.probeMost()); wait > 0 {
+				return f.closed(b, wait)
+			}
+		}
+	}
+	return nil
 }
 
+// inWay lists what may keep a call back.
+func (g *Gate) inWay(c Call) []string { return append(slices.Clone(g.bars), tenantKey(c.Tenant)) }
+
 // Slot waits for the next slot of the quota.
-func (g *Gate) Slot(ctx context.Context) error { return g.quota.Wait(ctx) }
+func (g *Gate) Slot(ctx context.Context, ask Ask) error {
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
+	return g.quota.wait(ctx, ask)
+}
 
 // Do makes one call and tells breaker, holds and quota how it went. probe reports
 // whether the call was the lane's question rather than the event's attempt. A
 // *ClosedError means that no call was made. A panic of the call is passed on.
 func (g *Gate) Do(ctx context.Context, c Call, call func(context.Context) ([]byte, error)) (out []byte, probe bool, err error) {
-	claimed, err := g.claim(c)
+	claims, err := g.take(ctx, c)
 	if err != nil {
 		return nil, false, err
 	}
+	g.calls.Add(1)
+	defer g.calls.Add(-1)
 	outcome := errCrashed
-	defer func() { g.settle(c, claimed, outcome) }()
+	defer func() { g.settle(c, claims, outcome) }()
+	if slices.ContainsFunc(claims, func(cl claim) bool { return cl.key == g.breakerKey }) {
+		// The fleet asks whether the vendor is back, whatever this worker has seen of it.
+		out, outcome = call(ctx)
+		return out, true, outcome
+	}
 	out, probe, outcome = g.breaker.execute(func() ([]byte, error) { return call(ctx) })
-	return out, probe || len(claimed) > 0, outcome
+	return out, probe || len(claims) > 0, outcome
 }
 
-// claim takes the probes of whatever is held and due, or refuses.
-func (g *Gate) claim(c Call) ([]*hold, error) {
-	g.fleet.mu.Lock()
-	defer g.fleet.mu.Unlock()
-	held := g.held(c)
-	if err := g.refuse(held); err != nil {
-		return nil, err
-	}
-	for _, h := range held {
-		h.probing = true
-	}
-	return held, nil
-}
+// claim is the right to probe one bar.
+type claim struct{ key, by string }
 
-// refuse gives a *ClosedError if one of the holds is not due for a probe, or is being
-// probed. Fleet.mu must be held.
-func (g *Gate) refuse(held []*hold) error {
-	now := time.Now()
-	for _, h := range held {
-		wait := h.due(now)
-		if wait == 0 {
+// take makes sure that what is shut in the call's way is this call's to probe, for as
+// long as it may take, or refuses. The widest comes first, so that two calls never hold
+// half each.
+func (g *Gate) take(ctx context.Context, c Call) (claims []claim, err error) {
+	f := g.fleet
+	if f.agreed.quiet() {
+		return nil, nil
+	}
+	by := f.id + "/" + g.lane + " " + c.Key
+	for _, key := range g.inWay(c) {
+		if !f.agreed.bar(key).Shut() {
 			continue
 		}
-		if wait < 0 { // how long the probe takes is unknown; if it fails, the next is that far away
-			wait = g.fleet.cfg.HoldProbe
+		ours := false
+		b, err := f.change(ctx, key, func(b *Bar, now time.Time) bool {
+			ours = b.claim(by, now, f.callTimeout+callLease, f.probeMost())
+			return ours
+		})
+		switch {
+		case err != nil:
+			g.drop(claims)
+			return nil, f.closed(b, f.unreachable("a probe", err))
+		case ours:
+			claims = append(claims, claim{key, by})
+		case b.Shut():
+			g.drop(claims)
+			return nil, f.closed(b, b.due(f.clock.now(), f.probeMost()))
 		}
-		return &ClosedError{Why: h.name + " is held: " + h.why, RetryIn: wait}
 	}
-	return nil
+	return claims, nil
 }
 
-// held lists what is held in the call's way. Fleet.mu must be held.
-func (g *Gate) held(c Call) []*hold {
-	var held []*hold
-	for _, h := range g.holds {
-		if h.held() {
-			held = append(held, h)
-		}
-	}
-	if t, ok := g.fleet.tenants[c.Tenant]; ok && t.held() {
-		held = append(held, &t.hold)
-	}
-	return held
-}
-
-func (g *Gate) settle(c Call, claimed []*hold, err error) {
+// drop gives claims back: they have asked nothing.
+func (g *Gate) drop(claims []claim) {
 	f := g.fleet
-	flt := fault.Of(err)
-	if err != nil && unasked(err) {
-		f.release(claimed)
-	} else {
-		f.mu.Lock()
-		f.settleHolds(g, c, flt, claimed, time.Now())
-		f.mu.Unlock()
-	}
-	if flt != nil && flt.Kind == fault.Throttled {
-		g.throttled(flt)
-	}
-	if flt != nil || len(claimed) > 0 {
-		f.changed.changed()
-	}
-}
-
-// release gives probes back that asked nothing.
-func (f *Fleet) release(claimed []*hold) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, h := range claimed {
-		h.probing = false
-	}
-}
-
-// throttled slows down the action, or every action of the credential when the
-// vendor limits the account or the address.
-func (g *Gate) throttled(flt *fault.Error) {
-	f := g.fleet
-	d := max(time.Second, flt.RetryAfter)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, other := range f.gates {
-		if other == g || (flt.Scope == fault.Credential && other.holds[0] == g.holds[0]) {
-			other.quota.Push(d)
+	for _, cl := range claims {
+		_, err := f.change(f.ctx, cl.key, func(b *Bar, _ time.Time) bool { return b.drop(cl.by) })
+		if err != nil {
+			f.unreachable("a probe", err) // the claim runs out
 		}
 	}
 }
 
-// look tells how long the lane must wait: 0 not at all, less than 0 until
-// something changes.
-func (g *Gate) look(now time.Time) (wait time.Duration, probe bool) {
-	g.fleet.mu.Lock()
-	for _, h := range g.holds {
-		if h.held() {
-			probe = true
-			if wait = h.due(now); wait != 0 {
-				break
+// look tells how long the lane must wait: 0 not at all, less than 0 until something
+// changes. shut says that the fleet lets probes through only.
+func (g *Gate) look() (wait time.Duration, shut, probe bool) {
+	f, open := g.fleet, true // the breaker of this worker has a say
+	if !f.agreed.quiet() {
+		now := f.clock.now()
+		for _, key := range g.bars {
+			if b := f.agreed.bar(key); b.Shut() {
+				shut, wait = true, max(wait, b.due(now, f.probeMost()))
+				open = open && key != g.breakerKey
 			}
 		}
 	}
-	g.fleet.mu.Unlock()
-	if wait != 0 {
-		return wait, false
+	if !open {
+		return wait, shut, true
 	}
-	switch g.breaker.State() {
-	case gobreaker.StateOpen:
-		// gobreaker moves on only when its time is strictly past.
-		return max(g.breaker.until.Load().Sub(now), 0) + time.Nanosecond, false
-	case gobreaker.StateHalfOpen:
-		if g.breaker.probing.Load() {
-			return -1, false
-		}
-		return 0, true
-	case gobreaker.StateClosed:
+	own, probe := g.breaker.look()
+	if own < 0 {
+		return own, shut, false
 	}
-	return 0, probe
+	return max(wait, own), shut, probe || shut
 }
 
 // rest waits for a change or, if wait is above 0, for that long.
@@ -230,29 +225,6 @@ func (g *Gate) rest(ctx context.Context, wait time.Duration, changed <-chan stru
 	return nil
 }
 
-func (g *Gate) state() State {
-	s := State{Lane: g.lane, Breaker: g.breaker.State().String(), Pace: g.quota.Pace()}
-	for _, h := range g.holds {
-		if h.held() && s.Held == "" {
-			s.Held, s.Since = h.name+": "+h.why, h.since
-		}
-	}
-	return s
-}
-
-// transition is one log line and one metric for every change of the breaker.
-func (g *Gate) transition(from, to gobreaker.State, why *fault.Error) {
-	log := g.fleet.log.With("lane", g.lane, "from", from.String(), "to", to.String())
-	if to == gobreaker.StateOpen && why != nil {
-		log.Warn("breaker opened", "code", why.Code, "why", why.Message, "request_id", why.RequestID,
-			"cooldown", g.fleet.cfg.BreakerCooldown.String())
-	} else {
-		log.Info("breaker moved")
-	}
-	g.fleet.metrics.transition(g.lane, to.String())
-	g.fleet.changed.changed()
-}
-
 // errCrashed is the outcome of a call that panicked.
 var errCrashed = errors.New("the call crashed")
 
@@ -269,8 +241,4 @@ func unasked(err error) bool {
 
 func kindIn(err error, kinds ...fault.Kind) bool {
 	return slices.Contains(kinds, fault.Of(err).Kind)
-}
-
-func sortBy[T any](s []T, key func(T) string) {
-	slices.SortFunc(s, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 }

@@ -2,6 +2,11 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,149 +19,298 @@ const (
 	// slotStale is how late a call may be for its slot. A later one (the process was
 	// stalled, the machine busy) would crowd into its neighbours' second: it takes a new slot.
 	slotStale = 10 * time.Millisecond
-	// paceFloor is the slowest pace a throttled quota falls to, in calls per second.
-	paceFloor = 1.0
-	// paceClimb is how much pace comes back in each second without a throttled answer,
-	// in parts of the limit: half the pace is back after ten seconds.
-	paceClimb = 0.05
-	// pushOnce is the time in which throttled answers count as one: calls in flight
-	// together are refused together, and each halving the pace would stop the lane.
-	pushOnce = time.Second
+	// widest bounds how many slots a late caller takes at once to have room for being
+	// late, and widestTime what they span where that is more.
+	widest, widestTime = 8, 100 * time.Millisecond
+	// horizon is how far ahead slots are given out: what the workers that die may have
+	// taken with them altogether. The others wait until there is room again.
+	horizon = 500 * time.Millisecond
+	// spread is the time, for each worker that competes, over which they come back for
+	// slots: so the fleet asks some 200 times a second for each action, whatever its size.
+	spread = 10 * time.Millisecond
+	// clockSlack is more than a clock that is kept right is ever put back by.
+	clockSlack = time.Second
+	// forgotten is when who competed a while ago says nothing any more.
+	forgotten = 30 * time.Second
 )
 
-// Quota paces the calls of one vendor action onto slots, so that no second, sliding
-// or calendar, sees more calls than the limit. It is safe for concurrent use;
-// callers get their slots in the order they ask, but for those a Push sends back.
-type Quota struct {
-	mu     sync.Mutex
-	limit  float64   // calls per second; 0 is no limit
-	pace   float64   // what is used of it at present
-	paced  time.Time // when pace was last brought up to date
-	next   time.Time // the first free slot
-	from   time.Time // no slot before this is good any more
-	last   time.Time // when a caller was last let go
-	pushed time.Time // the last throttled answer that counted
+// slot is a time at which one call may be made, and how late it may be for that.
+type slot struct {
+	from, until time.Time // by our own clock
+	server      time.Time // from, by the server's
+	refused     bool      // a replay must leave room for live events
 }
 
-// NewQuota gives a quota of perSecond calls; 0 is no limit.
-func NewQuota(perSecond int) *Quota {
-	return &Quota{limit: float64(perSecond), pace: float64(perSecond)}
+// Ask says what a slot is for.
+type Ask struct {
+	Replay bool   // a replayed letter's event: live events come first
+	Behind uint64 // events that wait behind it
 }
 
-// Limited reports whether there is a limit at all.
-func (q *Quota) Limited() bool { return q.limit > 0 }
+// waiter is somebody who wants a slot.
+type waiter struct {
+	Ask
+	width int // slots to take as one; more after each time it was late
+	given chan slot
+}
 
-// Wait returns when the caller may call, or with ctx's cause if that comes first.
-// A slot given up that way is not handed on: waste never breaks a quota.
-func (q *Quota) Wait(ctx context.Context) error {
+// quota paces the calls of one vendor action, over all workers, onto slots, so that no
+// second, sliding or calendar, sees more calls than the limit. A worker takes slots for
+// what waits in it now, several at a time, by compare-and-set on one record. It is safe
+// for concurrent use; callers get their slots in the order they ask.
+type quota struct {
+	fleet             *Fleet
+	key               string // of its record
+	limitKey, pushKey string // of what else decides its pace
+
+	mu      sync.Mutex
+	waiting []*waiter
+	booking bool
+
+	// For the one goroutine of book.
+	record reservation
+	at     entry
+	known  bool      // the record is as we left it, as far as we know
+	asked  time.Time // when we last wanted a slot
+	mine   uint64    // record.Times at our last reservation; 0 if that was long ago
+	crowd  uint64    // workers that compete with us, us among them; 0 is unknown
+}
+
+func newQuota(f *Fleet, action string) *quota {
+	return &quota{fleet: f, key: quotaKey(action), limitKey: limitKey(action), pushKey: pushKey(action)}
+}
+
+// wait returns when the caller may call, or with ctx's cause if that comes first. A
+// slot given up that way may be wasted: waste never breaks a quota. A replay is refused
+// with a *ClosedError when it would take from live events more than its share.
+func (q *quota) wait(ctx context.Context, ask Ask) error {
+	for width := 1; ; width = min(2*width, q.widest()) {
+		if q.limit() == 0 {
+			return sleepUntil(ctx, q.pushed())
+		}
+		w := &waiter{Ask: ask, width: width, given: make(chan slot, 1)}
+		q.enqueue(w)
+		select {
+		case s := <-w.given:
+			if s.refused {
+				return &ClosedError{Why: "replays leave room for live events", RetryIn: replayPause, Most: replayMost}
+			}
+			if err := sleepUntil(ctx, s.from); err != nil {
+				return err
+			}
+			if now := time.Now(); !now.After(s.until) && !s.server.Before(q.void()) {
+				return nil
+			}
+		case <-ctx.Done():
+			q.leave(w)
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// widest is how many slots a late caller takes at most.
+func (q *quota) widest() int {
+	return max(widest, int(widestTime/max(1, q.gap(q.fleet.clock.now()))))
+}
+
+func (q *quota) enqueue(w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, w)
+	if !q.booking {
+		q.booking = true
+		q.fleet.tasks.Go(q.book)
+	}
+}
+
+func (q *quota) leave(w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *waiter) bool { return other == w })
+}
+
+// want gives those who wait; if nobody does, book ends.
+func (q *quota) want() []*waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.booking = len(q.waiting) > 0
+	return slices.Clone(q.waiting)
+}
+
+// book reserves for those who wait, until nobody does or the worker has left.
+func (q *quota) book() {
 	for {
-		slot := q.take(time.Now())
-		if err := sleepUntil(ctx, slot); err != nil {
+		waiting := q.want()
+		if len(waiting) == 0 {
+			return
+		}
+		pause, err := q.reserve(q.fleet.ctx, waiting)
+		if err != nil {
+			pause = q.fleet.unreachable("the quota", err)
+		}
+		if pause > 0 && sleep(q.fleet.ctx, pause) != nil {
+			q.mu.Lock()
+			q.booking = false
+			q.mu.Unlock()
+			return
+		}
+	}
+}
+
+// reserve takes slots for the first of those who wait, or says how long to pause.
+func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Duration, err error) {
+	if err := q.refresh(ctx); err != nil {
+		return 0, err
+	}
+	now := q.fleet.clock.now()
+	gap := q.gap(now)
+	if gap == 0 { // the limit was taken away meanwhile
+		for _, w := range waiting {
+			q.give(w, slot{from: time.Now(), until: time.Now().Add(time.Hour), server: now})
+		}
+		return 0, nil
+	}
+	most := max(horizon, 2*gap)
+	from := q.record.free(q.at.at)
+	if from.Sub(now) > most+clockSlack { // set by a server's clock that has been put back since
+		from = now.Add(most - gap)
+	}
+	from = latest(from, q.void())
+	ahead := from.Sub(now)
+	if waiting = q.refuse(waiting, now, ahead); len(waiting) == 0 {
+		return 0, nil
+	}
+	if ahead > most-gap {
+		q.known = q.known && q.crowd == 1 // 0 is unknown: others may well have written
+		return ahead - (most - gap) + q.scatter(), nil
+	}
+	next := q.record
+	next.From, next.Gap, next.Slots, next.Times = from, gap, 0, q.record.Times+1
+	served, room := 0, int((most-max(ahead, 0))/gap)
+	for _, w := range waiting {
+		if served > 0 && next.Slots+w.width > room {
+			break
+		}
+		served, next.Slots = served+1, next.Slots+w.width
+		if w.Replay {
+			// From now on, lest what they had beyond their share be held against them.
+			next.Replay = now.Add(time.Duration(float64(gap) / q.fleet.cfg.ReplayShare))
+		} else {
+			next.Live = now
+		}
+	}
+	next.count(now, next.Slots)
+	first, err := q.write(ctx, next)
+	if errors.Is(err, errStale) {
+		q.known = false
+		return rand.N(time.Millisecond), nil //nolint:gosec // spreads load, guards nothing
+	}
+	if err != nil || first.IsZero() {
+		q.known = false
+		return 0, err
+	}
+	for _, w := range waiting[:served] {
+		here := q.fleet.clock.here(first)
+		q.give(w, slot{from: here, until: here.Add(time.Duration(w.width-1)*gap + slotStale), server: first})
+		first = first.Add(time.Duration(w.width) * gap)
+	}
+	return 0, nil
+}
+
+func (q *quota) give(w *waiter, s slot) {
+	q.leave(w)
+	w.given <- s
+}
+
+// write stores a reservation and gives its first slot, by the server's clock; the zero
+// time if others have written since, so that we cannot know it, or if the server's clock
+// has been put back. That reservation is wasted.
+func (q *quota) write(ctx context.Context, next reservation) (first time.Time, err error) {
+	value, err := json.Marshal(next)
+	if err != nil {
+		return first, fmt.Errorf("encode reservation: %w", err)
+	}
+	sent := time.Now()
+	rev, err := q.fleet.bucket.put(ctx, q.key, value, q.at.rev, 0)
+	if err != nil {
+		return first, err
+	}
+	confirmed := time.Now()
+	if others := next.Times - q.mine; q.crowd == 0 {
+		q.crowd = others
+	} else {
+		q.crowd = (q.crowd + others + 1) / 2
+	}
+	q.mine = next.Times
+	stored, err := q.fleet.bucket.get(ctx, q.key)
+	if err != nil || stored.rev != rev {
+		return first, err
+	}
+	q.fleet.clock.saw(stored.at, sent, confirmed)
+	first = next.first(stored.at)
+	if first.Sub(q.fleet.clock.now()) > max(horizon, 2*next.Gap)+clockSlack {
+		return time.Time{}, nil
+	}
+	q.record, q.at, q.known = next, stored, q.crowd <= 1 // others will have written before we do again
+	return first, nil
+}
+
+// refresh reads the record, unless it is as we left it.
+func (q *quota) refresh(ctx context.Context) (err error) {
+	asked := time.Now()
+	if asked.Sub(q.asked) > forgotten {
+		q.mine, q.crowd = 0, 0
+	}
+	q.asked = asked
+	if !q.known {
+		if q.at, err = q.fleet.bucket.get(ctx, q.key); err != nil {
 			return err
 		}
-		if q.good(slot, time.Now()) {
-			return nil
+		q.record = reservation{}
+		if q.at.value != nil {
+			if err := json.Unmarshal(q.at.value, &q.record); err != nil {
+				return fmt.Errorf("read %q: %w", q.key, err)
+			}
 		}
+		q.known = true
 	}
+	if q.mine == 0 || q.mine > q.record.Times {
+		q.mine = q.record.Times
+	}
+	return nil
 }
 
-// good reports whether a slot may be used now that its time has come: the caller is
-// not late for it, and no throttled answer has come in between. A late caller goes
-// all the same if nobody went for the time of a slot, and keeps that distance to the
-// next: else a machine whose every timer is late would let nobody go.
-func (q *Quota) good(slot, now time.Time) bool {
-	if slot.IsZero() {
-		return true
+// scatter keeps those who compete from all coming back at once.
+func (q *quota) scatter() time.Duration {
+	crowd := q.crowd
+	if crowd == 0 {
+		crowd = q.record.Times - q.mine
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if slot.Before(q.from) {
-		return false
-	}
-	if now.Sub(slot) > slotStale {
-		if now.Sub(q.last) < q.gap() {
-			return false
-		}
-		q.from = now.Add(q.gap()) // slots that others hold before this are no good any more
-		if q.next.Before(q.from) {
-			q.next = q.from
-		}
-	}
-	q.last = now
-	return true
+	return rand.N(time.Duration(min(max(crowd, 1), 1000)) * spread) //nolint:gosec // as above
 }
 
-// Push puts every slot off by at least d after a throttled answer, those that callers
-// wait for too, and halves the pace.
-func (q *Quota) Push(d time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	if from := now.Add(d); q.from.Before(from) {
-		q.from = from
-	}
-	if q.next.Before(q.from) {
-		q.next = q.from
-	}
-	if q.limit > 0 && now.Sub(q.pushed) >= pushOnce {
-		q.pushed = now
-		q.climb(now)
-		q.pace = max(q.pace/2, min(paceFloor, q.limit))
-	}
-}
+func quotaKey(action string) string { return "quota." + action }
 
-// Pace is the present pace in calls per second; 0 is no limit.
-func (q *Quota) Pace() float64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.climb(time.Now())
-	return q.pace
-}
-
-// take gives the next free slot; the zero time means at once.
-func (q *Quota) take(now time.Time) time.Time {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.limit == 0 {
-		if q.next.After(now) {
-			return q.next // pushed by a throttled answer all the same
-		}
-		return time.Time{}
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
 	}
-	q.climb(now)
-	slot := now
-	if q.next.After(now) {
-		slot = q.next
-	}
-	q.next = slot.Add(q.gap())
-	return slot
-}
-
-// gap is the time between two slots at the present pace. q.mu must be held.
-func (q *Quota) gap() time.Duration {
-	if q.pace == 0 {
-		return 0
-	}
-	return time.Duration((1 + slotMargin) / q.pace * float64(time.Second))
-}
-
-func (q *Quota) climb(now time.Time) {
-	if q.pace < q.limit {
-		q.pace = min(q.limit, q.pace+now.Sub(q.paced).Seconds()*paceClimb*q.limit)
-	}
-	q.paced = now
+	return a
 }
 
 // sleepUntil waits for t; the zero time is now.
 func sleepUntil(ctx context.Context, t time.Time) error {
-	if ctx.Err() != nil {
+	if t.IsZero() {
 		return context.Cause(ctx)
 	}
-	wait := time.Until(t)
-	if t.IsZero() || wait <= 0 {
-		return nil
+	return sleep(ctx, time.Until(t))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil || d <= 0 {
+		return context.Cause(ctx)
 	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -3,13 +3,18 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"essworker/internal/fleet"
 )
@@ -33,12 +38,12 @@ func (c *calls) most() (sliding, calendar int) {
 	defer c.mu.Unlock()
 	slices.SortFunc(c.at, time.Time.Compare)
 	seconds := map[int64]int{}
+	first := 0
 	for i, t := range c.at {
-		n := 0
-		for j := i; j >= 0 && t.Sub(c.at[j]) < time.Second; j-- {
-			n++
+		for t.Sub(c.at[first]) >= time.Second {
+			first++
 		}
-		sliding = max(sliding, n)
+		sliding = max(sliding, i-first+1)
 		seconds[t.Unix()]++
 		calendar = max(calendar, seconds[t.Unix()])
 	}
@@ -57,10 +62,38 @@ func (c *calls) between(t time.Time, d time.Duration) (n int) {
 	return n
 }
 
+// pauseAfter gives the longest time without a call that began at t or later.
+func (c *calls) pauseAfter(t time.Time) (longest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortFunc(c.at, time.Time.Compare)
+	for i, at := range c.at {
+		if i > 0 && !at.Before(t) {
+			longest = max(longest, at.Sub(latest(t, c.at[i-1])))
+		}
+	}
+	return longest
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func (c *calls) check(t *testing.T, limit int) {
 	t.Helper()
 	if sliding, calendar := c.most(); sliding > limit || calendar > limit {
 		t.Errorf("%d calls in a sliding and %d in a calendar second, want at most %d", sliding, calendar, limit)
+	}
+}
+
+// checkUsed wants a part of the limit used from t on, for d.
+func (c *calls) checkUsed(t *testing.T, part float64, limit int, from time.Time, d time.Duration) {
+	t.Helper()
+	if got, want := c.between(from, d), part*float64(limit)*d.Seconds(); float64(got) < want {
+		t.Errorf("%d calls in %v, want at least %.0f, %.0f %% of the quota", got, d, want, 100*part)
 	}
 }
 
@@ -69,96 +102,203 @@ func (c *calls) check(t *testing.T, limit int) {
 type stalling struct {
 	context.Context //nolint:containedctx // it is one
 
-	by func() time.Duration
+	by   time.Duration
+	some time.Duration // one time in three up to that
+	last time.Time     // held up once at a time
 }
 
-func (s stalling) Err() error {
-	time.Sleep(s.by())
+func (s *stalling) Err() error {
+	if !time.Now().Equal(s.last) {
+		time.Sleep(s.by)
+		if s.some > 0 && rand.IntN(3) == 0 {
+			time.Sleep(rand.N(s.some))
+		}
+		s.last = time.Now()
+	}
 	return s.Context.Err()
 }
 
-// callers keep n goroutines calling until ctx ends, each with a pause between calls.
-func callers(ctx context.Context, q *fleet.Quota, n int, pause func() time.Duration) (made *calls, wait func()) {
-	made = &calls{}
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			for q.Wait(ctx) == nil {
-				made.note()
-				time.Sleep(pause())
-			}
-		})
+// call makes calls of a lane until ctx ends.
+func (m *member) call(ctx context.Context, wg *sync.WaitGroup, lane string, callers int, made *calls) {
+	for range callers {
+		wg.Go(func() { m.caller(ctx, lane, 0, made) })
 	}
-	return made, wg.Wait
 }
 
+// caller rests for up to that after each call.
+func (m *member) caller(ctx context.Context, lane string, rest time.Duration, made *calls) {
+	for m.gate(lane).Slot(ctx, fleet.Ask{}) == nil {
+		made.note()
+		if rest > 0 {
+			time.Sleep(rand.N(rest))
+		}
+	}
+}
+
+// TestQuota: however many members there are and whatever they ask for, they look like
+// one well-behaved caller, and use what they may.
 func TestQuota(t *testing.T) {
-	for _, limit := range []int{1, 2, 7, 20, 100} {
-		for name, pause := range map[string]func() time.Duration{
-			"steady": func() time.Duration { return 0 },
-			"uneven": func() time.Duration { return rand.N(300 * time.Millisecond) },
-		} {
-			t.Run(fmt.Sprintf("%d %s", limit, name), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		limit   int
+		callers int           // of each member
+		rest    time.Duration // up to that after each call
+		late    time.Duration // every timer is late by that
+		stall   time.Duration // one timer in three is late by up to that
+		long    time.Duration
+		used    float64 // part of the limit that must be used
+	}{
+		{name: "many", limit: 20, callers: 25, long: 15 * time.Second, used: 0.97},
+		{name: "one", limit: 20, callers: 1, long: 15 * time.Second, used: 0.97},
+		{name: "uneven", limit: 20, callers: 25, rest: 300 * time.Millisecond, long: 10 * time.Second, used: 0.97},
+		{name: "seldom", limit: 20, callers: 1, rest: 5 * time.Second, long: 20 * time.Second},
+		{name: "stalls", limit: 20, callers: 25, stall: 400 * time.Millisecond, long: 10 * time.Second, used: 0.2},
+		// Each call misses a slot, and takes two the next time.
+		{name: "late", limit: 20, callers: 3, late: 15 * time.Millisecond, long: 10 * time.Second, used: 0.2},
+		{name: "later", limit: 20, callers: 3, late: 60 * time.Millisecond, long: 10 * time.Second, used: 0.2},
+		{name: "slow", limit: 1, callers: 3, long: 30 * time.Second, used: 0.97},
+		{name: "odd", limit: 7, callers: 10, long: 20 * time.Second, used: 0.97},
+		{name: "fast", limit: 500, callers: 100, long: 3 * time.Second, used: 0.97},
+		{name: "fast and late", limit: 500, callers: 1, late: 60 * time.Millisecond, long: 10 * time.Second, used: 0.01},
+	} {
+		for _, members := range []int{1, 4, 16} {
+			t.Run(fmt.Sprintf("%s/%d", tt.name, members), func(t *testing.T) {
+				t.Parallel()
+				inBubble(t, func(t *testing.T, c *camp) {
 					time.Sleep(rand.N(time.Second)) // seconds of the calendar begin anywhere
-					const long = 100 * time.Second
-					start := time.Now()
-					ctx, cancel := context.WithTimeout(t.Context(), long)
+					c.cfg.Rate = tt.limit
+					crew := c.crew(members)
+					ctx, cancel := context.WithTimeout(t.Context(), tt.long)
 					defer cancel()
-					made, wait := callers(ctx, fleet.NewQuota(limit), 2*limit+5, pause)
-					wait()
-					made.check(t, limit)
-					steady := long - 10*time.Second
-					if got, want := made.between(start.Add(10*time.Second), steady), 0.97*float64(limit)*steady.Seconds(); float64(got) < want {
-						t.Errorf("%d calls in %v, want at least %.0f, 97 %% of the quota", got, steady, want)
+					start, made := time.Now(), &calls{}
+					var wg sync.WaitGroup
+					for _, m := range crew {
+						for range tt.callers {
+							wg.Go(func() { m.caller(&stalling{Context: ctx, by: tt.late, some: tt.stall}, "a", tt.rest, made) })
+						}
 					}
+					wg.Wait()
+					made.check(t, tt.limit)
+					made.checkUsed(t, tt.used, tt.limit, start.Add(time.Second), tt.long-time.Second)
 				})
 			})
 		}
 	}
 }
 
-// TestQuota_idle: what was not used is gone, it does not make a burst.
+var members = flag.Int("members", 64, "how many members TestQuota_crowd has")
+
+// TestQuota_crowd counts, with -members 1000 too, what agreeing costs: what is sent to
+// the broker for each call, once everybody knows how many they are.
+func TestQuota_crowd(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		const long = 20 * time.Second
+		crew := c.crew(*members)
+		ctx, cancel := context.WithTimeout(t.Context(), long)
+		defer cancel()
+		start, made, tap := time.Now(), &calls{}, c.tap()
+		var wg sync.WaitGroup
+		for _, m := range crew {
+			m.call(ctx, &wg, "a", 2, made)
+		}
+		time.Sleep(long / 2)
+		before := tap.count()
+		wg.Wait()
+		sent := tap.count()
+		made.check(t, 20)
+		made.checkUsed(t, 0.97, 20, start.Add(time.Second), long-time.Second)
+		n := float64(made.between(start.Add(long/2), long/2))
+		writes, reads := float64(sent.writes-before.writes)/n, float64(sent.reads-before.reads)/n
+		t.Logf("%d members: %.2f writes and %.2f reads for each call; at first %d and %d for %d calls",
+			*members, writes, reads, before.writes, before.reads, made.between(start, long/2))
+		if writes > 1.2 {
+			t.Errorf("%.2f writes for each call, want hardly more than one: members that compete must not get in each other's way", writes)
+		}
+	})
+}
+
+// sent is what was sent to the broker about quotas.
+type sent struct{ writes, reads int64 }
+
+type tap struct{ writes, reads atomic.Int64 }
+
+func (p *tap) count() sent { return sent{p.writes.Load(), p.reads.Load()} }
+
+// tap listens to what the members send about quotas from now on.
+func (c *camp) tap() *tap {
+	c.t.Helper()
+	p := &tap{}
+	c.listen("$KV.ESS_FLEET.quota.>", func(*nats.Msg) { p.writes.Add(1) })
+	c.listen("$JS.API.STREAM.MSG.GET.KV_ESS_FLEET", func(m *nats.Msg) {
+		if strings.Contains(string(m.Data), "quota.") {
+			p.reads.Add(1)
+		}
+	})
+	return p
+}
+
+func (c *camp) listen(subject string, heard func(*nats.Msg)) {
+	c.t.Helper()
+	if _, err := c.NC.Subscribe(subject, heard); err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	if err := c.NC.FlushWithContext(ctx); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestQuota_idle: what was not used is gone, it does not make a burst; and while nobody
+// waits nothing is reserved.
 func TestQuota_idle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q, made := fleet.NewQuota(20), &calls{}
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		crew, made, tap := c.crew(3), &calls{}, c.tap()
 		for range 5 {
-			time.Sleep(time.Minute + rand.N(time.Second))
 			began := time.Now()
 			var wg sync.WaitGroup
-			for range 60 {
+			for i := range 60 {
 				wg.Go(func() {
-					if err := q.Wait(t.Context()); err != nil {
-						t.Errorf("Wait = %v", err)
+					if err := crew[i%3].gate("a").Slot(t.Context(), fleet.Ask{}); err != nil {
+						t.Errorf("Slot = %v", err)
 					}
 					made.note()
 				})
 			}
 			wg.Wait()
-			if took := time.Since(began); took > 3100*time.Millisecond {
+			if took := time.Since(began); took > 3200*time.Millisecond {
 				t.Errorf("60 calls took %v, want 3 s and no more", took)
+			}
+			before := tap.count()
+			time.Sleep(time.Minute + rand.N(time.Second))
+			if after := tap.count(); after != before {
+				t.Errorf("%+v of the quota in an idle minute, before it %+v: want nothing sent", after, before)
 			}
 		}
 		made.check(t, 20)
 	})
 }
 
+// TestQuota_inOrder: the callers of a member get their slots in the order they ask.
 func TestQuota_inOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := fleet.NewQuota(20)
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		g := c.crew(2)[0].gate("a")
 		var mu sync.Mutex
 		var order []int
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
-				if err := q.Wait(t.Context()); err != nil {
-					t.Errorf("Wait = %v", err)
+				if err := g.Slot(t.Context(), fleet.Ask{}); err != nil {
+					t.Errorf("Slot = %v", err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, i)
 			})
-			synctest.Wait() // it has its slot
+			synctest.Wait() // it has its slot, or waits for one
 		}
 		wg.Wait()
 		if !slices.IsSorted(order) {
@@ -167,190 +307,157 @@ func TestQuota_inOrder(t *testing.T) {
 	})
 }
 
-// TestQuota_stalled: who is late for a slot takes another one, lest the calls of two
-// seconds be made in one.
-func TestQuota_stalled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
-		defer cancel()
-		q := fleet.NewQuota(20)
-		late := stalling{ctx, func() time.Duration {
-			if rand.IntN(3) > 0 {
-				return 0
-			}
-			return rand.N(400 * time.Millisecond)
-		}}
-		made, wait := callers(late, q, 30, func() time.Duration { return 0 })
-		wait()
-		made.check(t, 20)
-		if n := len(made.at); n < 500 {
-			t.Errorf("%d calls in 100 s, want some: only slots that were missed are lost", n)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		q := fleet.NewQuota(1)
-		if err := q.Wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, by := range []time.Duration{9 * time.Millisecond, 11 * time.Millisecond, 3 * time.Second} {
-			time.Sleep(5 * time.Second)
-			start := time.Now()
-			if err := q.Wait(stalling{t.Context(), func() time.Duration { return by }}); err != nil {
+// TestQuota_late: a call that is a little late goes, and one that is too late takes a
+// new slot.
+func TestQuota_late(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		c.cfg.Rate = 1
+		const gap = 1020 * time.Millisecond
+		g := c.join().gate("a")
+		for _, tt := range []struct {
+			late time.Duration
+			took time.Duration
+		}{
+			{9 * time.Millisecond, gap + 9*time.Millisecond},
+			{11 * time.Millisecond, 2*gap + 11*time.Millisecond}, // two slots: it was late before
+			{900 * time.Millisecond, 2*gap + 900*time.Millisecond},
+		} {
+			time.Sleep(10 * time.Second)
+			if err := g.Slot(t.Context(), fleet.Ask{}); err != nil { // so that the next one has to wait
 				t.Fatal(err)
 			}
-			if took := time.Since(start); took != by {
-				t.Errorf("late by %v, and nobody went before: Wait took %v, want no more", by, took)
+			start := time.Now()
+			if err := g.Slot(&stalling{Context: t.Context(), by: tt.late}, fleet.Ask{}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took != tt.took {
+				t.Errorf("Slot of a caller late by %v took %v, want %v", tt.late, took, tt.took)
 			}
 			gone := time.Now()
-			if err := q.Wait(t.Context()); err != nil {
+			if err := g.Slot(t.Context(), fleet.Ask{}); err != nil {
 				t.Fatal(err)
 			}
-			if took, least := time.Since(gone), time.Second; took < least {
-				t.Errorf("after a caller late by %v: the next one came %v behind it, want at least %v", by, took, least)
+			if took := time.Since(gone); took < time.Second {
+				t.Errorf("after a caller late by %v the next one came %v behind it, want at least a second", tt.late, took)
 			}
-		}
-	})
-	// Every timer is late, as on a machine that is short of time: calls go all the same.
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
-		defer cancel()
-		made, wait := callers(stalling{ctx, func() time.Duration { return 15 * time.Millisecond }}, fleet.NewQuota(20), 8, func() time.Duration { return 0 })
-		wait()
-		made.check(t, 20)
-		if n := len(made.at); n < 1000 {
-			t.Errorf("%d calls in 100 s of late timers, want at least half of the quota", n)
 		}
 	})
 }
 
-func TestQuota_Wait_ends(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestQuota_ends(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
 		why := errors.New("enough")
-		for _, limit := range []int{0, 1} {
+		for _, c.cfg.Rate = range []int{0, 1} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(why)
-			if err := fleet.NewQuota(limit).Wait(ctx); !errors.Is(err, why) {
-				t.Errorf("limit %d: Wait = %v, want %v", limit, err, why)
+			if err := c.join().gate("a").Slot(ctx, fleet.Ask{}); !errors.Is(err, why) {
+				t.Errorf("limit %d: Slot = %v, want %v", c.cfg.Rate, err, why)
 			}
 		}
-		q := fleet.NewQuota(1)
+		g := c.join().gate("b")
+		var wg sync.WaitGroup
 		for range 3 {
-			go func() { _ = q.Wait(t.Context()) }()
+			wg.Go(func() { _ = g.Slot(t.Context(), fleet.Ask{}) })
 		}
 		synctest.Wait()
 		start := time.Now()
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, why)
 		defer cancel()
-		if err := q.Wait(ctx); !errors.Is(err, why) || time.Since(start) != 100*time.Millisecond {
-			t.Errorf("Wait = %v after %v, want %v after 100ms", err, time.Since(start), why)
+		if err := g.Slot(ctx, fleet.Ask{}); !errors.Is(err, why) || time.Since(start) != 100*time.Millisecond {
+			t.Errorf("Slot = %v after %v, want %v after 100ms", err, time.Since(start), why)
 		}
-		time.Sleep(10 * time.Second)
+		wg.Wait()
 	})
+}
+
+// TestQuota_action: the quota is the vendor action's, whichever lane and member calls it.
+func TestQuota_action(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		const long = 10 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), long)
+		defer cancel()
+		start, both, other := time.Now(), &calls{}, &calls{}
+		var wg sync.WaitGroup
+		for _, m := range c.crew(2) {
+			for lane, made := range map[string]*calls{"a": both, "b": both, "c": other} {
+				g := gate(m.Fleet, lane, map[bool]string{true: "Grant", false: "Bind"}[made == other], "ess")
+				for range 5 {
+					wg.Go(func() {
+						for g.Slot(ctx, fleet.Ask{}) == nil {
+							made.note()
+						}
+					})
+				}
+			}
+		}
+		wg.Wait()
+		for _, made := range []*calls{both, other} {
+			made.check(t, 20)
+			made.checkUsed(t, 0.97, 20, start, long)
+		}
+	})
+}
+
+// TestQuota_killed: a member that dies takes half a second's slots with it at most.
+func TestQuota_killed(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{1, 3, 15} {
+		inBubble(t, func(t *testing.T, c *camp) {
+			crew, victim := c.crew(others), c.join()
+			ctx, cancel := context.WithCancel(t.Context())
+			mortal, shoot := context.WithCancel(ctx)
+			made := &calls{}
+			var wg sync.WaitGroup
+			for _, m := range crew {
+				m.call(ctx, &wg, "a", 25, made)
+			}
+			victim.call(mortal, &wg, "a", 100, made) // it has most of what is given out
+			time.Sleep(3*time.Second + rand.N(time.Second))
+			shoot()
+			victim.kill()
+			died := time.Now()
+			time.Sleep(5 * time.Second)
+			cancel()
+			wg.Wait()
+			made.check(t, 20)
+			if longest := made.pauseAfter(died); longest > 600*time.Millisecond {
+				t.Errorf("%d others made no call for %v after a member was killed, want half a second at most", others, longest)
+			}
+			made.checkUsed(t, 0.97, 20, died.Add(time.Second), 4*time.Second)
+		})
+	}
 }
 
 func TestQuota_unlimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := fleet.NewQuota(0)
-		if q.Limited() || q.Pace() != 0 || !fleet.NewQuota(1).Limited() {
-			t.Errorf("a quota of 0: limited %t, pace %v, want false and 0", q.Limited(), q.Pace())
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		c.cfg.Rate = 0
+		crew, tap := c.crew(2), c.tap()
+		g := crew[0].gate("a")
+		if got := g.Limit(); got != 0 {
+			t.Errorf("Limit() = %d, want 0", got)
 		}
 		start := time.Now()
 		for range 1000 {
-			if err := q.Wait(t.Context()); err != nil {
+			if err := g.Slot(t.Context(), fleet.Ask{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(start); took != 0 {
-			t.Errorf("1000 calls without a limit took %v, want no time", took)
+		if took, sent := time.Since(start), tap.count(); took != 0 || sent.reads+sent.writes > 0 {
+			t.Errorf("1000 calls without a limit took %v and sent %+v, want no time and nothing", took, sent)
 		}
-		q.Push(3 * time.Second) // the vendor asks for patience all the same
-		if err := q.Wait(t.Context()); err != nil || time.Since(start) != 3*time.Second {
-			t.Errorf("after Push(3s): Wait = %v after %v, want 3s", err, time.Since(start))
-		}
-		if err := q.Wait(t.Context()); err != nil || time.Since(start) != 3*time.Second {
-			t.Errorf("then: Wait = %v after %v, want no time", err, time.Since(start)-3*time.Second)
-		}
-	})
-}
-
-// TestQuota_Push: a throttled answer stops everybody, also those who have a slot,
-// halves the pace once a second, and the pace climbs back.
-func TestQuota_Push(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const limit = 20
-		q := fleet.NewQuota(limit)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		defer cancel()
-		made, wait := callers(ctx, q, 40, func() time.Duration { return 0 })
-		time.Sleep(30 * time.Second)
-
-		at := time.Now()
-		for range 10 { // calls in flight together are refused together
-			q.Push(2 * time.Second)
-		}
-		if got := q.Pace(); got != limit/2 {
-			t.Errorf("pace %v after ten throttled answers at once, want half, %d", got, limit/2)
-		}
-		time.Sleep(30 * time.Second)
-		if n := made.between(at.Add(1), 2*time.Second-1); n != 0 {
-			t.Errorf("%d calls in the 2 s after Push(2s), want none", n)
-		}
-		if n := made.between(at.Add(2*time.Second), time.Second); n < 1 || n > limit*3/4 {
-			t.Errorf("%d calls in the second after, want some at about half pace", n)
-		}
-		if got := q.Pace(); got != limit {
-			t.Errorf("pace %v after half a minute of peace, want %d again", got, limit)
-		}
-		if n := made.between(at.Add(20*time.Second), 10*time.Second); float64(n) < 0.97*10*limit {
-			t.Errorf("%d calls in 10 s after that, want the quota used again", n)
-		}
-
-		for range 20 { // a vendor that stays unhappy
-			q.Push(time.Second)
-			time.Sleep(time.Second)
-		}
-		if got := q.Pace(); got < 1 || got > 3 {
-			t.Errorf("pace %v after 20 s of throttling, want it near the floor of 1", got)
-		}
-		before, slow := q.Pace(), time.Now()
-		time.Sleep(5 * time.Second)
-		if got, want := q.Pace(), before+5; got < want-0.1 || got > want+0.1 {
-			t.Errorf("pace %v after 5 s of peace, want %v, up by a twentieth of the limit each second", got, want)
-		}
-		if n := made.between(slow, 5*time.Second); n < 5 || n > 40 {
-			t.Errorf("%d calls in those 5 s, want 5 to 40", n)
-		}
-		cancel()
-		wait()
-		made.check(t, limit)
-	})
-}
-
-func TestQuota_Push_small(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := fleet.NewQuota(1)
-		for range 5 {
-			q.Push(time.Second)
-			time.Sleep(time.Second)
-		}
-		if got := q.Pace(); got != 1 {
-			t.Errorf("pace %v of a quota of 1, want it never below 1", got)
-		}
-		if err := q.Wait(t.Context()); err != nil { // so that the next ones have to wait
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var wg sync.WaitGroup
-		for range 5 {
-			wg.Go(func() {
-				if err := q.Wait(t.Context()); err != nil || time.Since(start) < 10*time.Second {
-					t.Errorf("Wait = %v after %v, want 10s", err, time.Since(start))
-				}
-			})
-		}
+		patience := *throttled
+		patience.RetryAfter = 3 * time.Second
+		do(t, crew[1].gate("a"), fleet.Call{}, &patience) // the vendor asks for patience all the same
 		synctest.Wait()
-		q.Push(10 * time.Second)
-		q.Push(time.Second) // a smaller one takes nothing back
-		wg.Wait()
+		time.Sleep(100 * time.Millisecond)
+		for range 2 {
+			if err := g.Slot(t.Context(), fleet.Ask{}); err != nil || time.Since(start) != patience.RetryAfter {
+				t.Errorf("after an answer that asks for 3s at another member: Slot = %v after %v, want 3s", err, time.Since(start))
+			}
+		}
 	})
 }

@@ -1,0 +1,262 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The records that every worker keeps a copy of, by their key in the bucket.
+const (
+	gateKeys   = "gate."   // breakers, holds, pushes, limits, pauses
+	tenantKeys = "tenant." // tenants whose events fail
+)
+
+const (
+	// pollEvery is how often a worker reads what is agreed, should it have missed a change.
+	pollEvery = 10 * time.Second
+	// hintDelay is what a write takes to be readable after its message was seen, and
+	// hintAgain what it takes on a replica that lags.
+	hintDelay, hintAgain = 20 * time.Millisecond, 250 * time.Millisecond
+	// changeTries bounds the tries of one change against others' changes.
+	changeTries = 20
+)
+
+// agreed is a worker's copy of what the fleet has agreed on. It is safe for concurrent use.
+type agreed struct {
+	mu      sync.Mutex
+	records map[string]record
+	trouble atomic.Int64 // bars that are not blank
+}
+
+// quiet reports whether there is nothing in anybody's way: what an event costs in good
+// times is this one look.
+func (a *agreed) quiet() bool { return a.trouble.Load() == 0 }
+
+// set stores a record. a.mu must be held.
+func (a *agreed) set(key string, r record) {
+	a.trouble.Add(noisy(r.bar) - noisy(a.records[key].bar))
+	a.records[key] = r
+}
+
+func noisy(b Bar) int64 {
+	if b.blank() {
+		return 0
+	}
+	return 1
+}
+
+// record is one key's value, decoded once.
+type record struct {
+	rev  uint64
+	seen time.Time // when it was last known to be so, by our own clock
+	bar  Bar
+	push push
+	rate Limit
+	stop Pause
+}
+
+// bar gives a copy of a bar; the zero Bar is not shut.
+func (a *agreed) bar(key string) Bar { return a.get(key).bar }
+
+func (a *agreed) get(key string) record {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.records[key]
+}
+
+// learn takes in what a key holds, and gives what it was before; news is false if a
+// later state is known already.
+func (a *agreed) learn(key string, e entry) (before, after record, news bool, err error) {
+	after = record{rev: e.rev, seen: time.Now()}
+	if e.value != nil {
+		if err := after.decode(key, e.value); err != nil {
+			return before, after, false, err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before, known := a.records[key]
+	if known && e.rev < before.rev {
+		return before, before, false, nil
+	}
+	a.set(key, after)
+	return before, after, e.rev > before.rev, nil
+}
+
+// forget drops what the server does not hold any more. What was known a moment ago may
+// only be missing on a replica that lags.
+func (a *agreed) forget(prefix string, held map[string]entry) (gone []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, r := range a.records {
+		if _, ok := held[key]; !ok && strings.HasPrefix(key, prefix) && time.Since(r.seen) > pollEvery/2 {
+			a.set(key, record{})
+			delete(a.records, key)
+			gone = append(gone, key)
+		}
+	}
+	return gone
+}
+
+// decode reads a value by what its key says it is. Keys of a later version are left alone.
+func (r *record) decode(key string, value []byte) error {
+	var into any
+	switch kind, _, _ := strings.Cut(strings.TrimPrefix(key, gateKeys), "."); kind {
+	case "tenant", "breaker", "credential", "action":
+		into = &r.bar
+	case "push":
+		into = &r.push
+	case "limit":
+		into = &r.rate
+	case "pause":
+		into = &r.stop
+	default:
+		return nil
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return fmt.Errorf("read %q: %w", key, err)
+	}
+	return nil
+}
+
+// change edits a bar by compare-and-set until nobody comes in between. Edit says
+// whether there is anything to write; it may be called several times. The result is
+// the bar as it is afterwards. A bar of this worker alone is changed in its copy only.
+func (f *Fleet) change(ctx context.Context, key string, edit func(b *Bar, now time.Time) bool) (Bar, error) {
+	if strings.HasPrefix(key, ownKeys) {
+		return f.agreed.edit(key, f.clock.now(), edit), nil
+	}
+	b, err := alter(ctx, f.bucket, f.clock, key, f.learn, func(b *Bar, now time.Time) (changed, keep bool) {
+		changed = edit(b, now)
+		return changed, !b.blank()
+	}, barTTL)
+	if err != nil {
+		return f.agreed.bar(key), err
+	}
+	return b, nil
+}
+
+// barTTL is how long a record that nobody touches is kept: a tenant may never come back.
+const barTTL = 7 * 24 * time.Hour
+
+// edit changes a bar of this worker alone.
+func (a *agreed) edit(key string, now time.Time, edit func(b *Bar, now time.Time) bool) Bar {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.records[key]
+	if edit(&r.bar, now) {
+		a.set(key, r)
+	}
+	return r.bar
+}
+
+// alter edits one record by compare-and-set. Learn is told each state that is certain.
+func alter[T any](
+	ctx context.Context, b bucket, c *clock, key string, learn func(string, entry),
+	edit func(v *T, now time.Time) (changed, keep bool), ttl time.Duration,
+) (v T, err error) {
+	for try := range changeTries {
+		e, err := b.get(ctx, key)
+		if err != nil {
+			return v, err
+		}
+		v = *new(T)
+		if e.value != nil {
+			if err := json.Unmarshal(e.value, &v); err != nil {
+				return v, fmt.Errorf("read %q: %w", key, err)
+			}
+		}
+		changed, keep := edit(&v, c.now())
+		if !changed || (!keep && e.value == nil) {
+			learn(key, e)
+			return v, nil
+		}
+		next := entry{at: c.now()}
+		if keep {
+			if next.value, err = json.Marshal(v); err != nil {
+				return v, fmt.Errorf("encode %q: %w", key, err)
+			}
+			next.rev, err = b.put(ctx, key, next.value, e.rev, ttl)
+		} else {
+			next.rev, err = b.remove(ctx, key, e.rev)
+		}
+		if err == nil {
+			learn(key, next)
+			return v, nil
+		}
+		if !errors.Is(err, errStale) {
+			return v, err
+		}
+		if err := sleep(ctx, rand.N(time.Millisecond<<min(try, 5))); err != nil { //nolint:gosec // spreads load
+			return v, err
+		}
+	}
+	return v, fmt.Errorf("write %q: %w, %d times over", key, errStale, changeTries)
+}
+
+// learn takes in a record, and what follows from it here.
+func (f *Fleet) learn(key string, e entry) {
+	before, after, news, err := f.agreed.learn(key, e)
+	if err != nil {
+		f.log.Warn("a record of the fleet cannot be read", "why", err)
+		return
+	}
+	if news {
+		f.moved(before.bar, after.bar)
+		f.changed.changed()
+	}
+}
+
+// refresh reads all that is agreed.
+func (f *Fleet) refresh(ctx context.Context) error {
+	for _, prefix := range []string{gateKeys, tenantKeys} {
+		held, err := f.bucket.all(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for key, e := range held {
+			f.learn(key, e)
+		}
+		if len(f.agreed.forget(prefix, held)) > 0 {
+			f.changed.changed()
+		}
+	}
+	return nil
+}
+
+// watch keeps the copy up to date until the worker leaves. A change is heard of by the
+// message that makes it, which every client may listen to; a watcher of the bucket
+// would be a consumer for each worker, which the server's limits do not allow for.
+// The message may yet be refused, so it is a hint to read and nothing else.
+func (f *Fleet) watch(hints <-chan struct{}) {
+	next := time.NewTimer(pollEvery)
+	defer next.Stop()
+	for {
+		soon := pollEvery/2 + rand.N(pollEvery/2) //nolint:gosec // spreads load
+		select {
+		case <-hints:
+			if sleep(f.ctx, hintDelay) != nil {
+				return
+			}
+			select { // those that came meanwhile are answered by the same read
+			case <-hints:
+			default:
+			}
+			soon = hintAgain
+		case <-next.C:
+		case <-f.ctx.Done():
+			return
+		}
+		if err := f.refresh(f.ctx); err != nil && f.ctx.Err() == nil {
+			soon = f.unreachable("what the fleet agreed on", err)
+		}
+		next.Reset(soon)
+	}
+}
