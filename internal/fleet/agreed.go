@@ -71,13 +71,13 @@ func (a *agreed) get(key string) record {
 	return a.records[key]
 }
 
-// learn takes in what a key holds, and gives what it was before; news is false if a
-// later state is known already.
+// learn takes in what a key holds, and gives what it was before; news is false if this
+// or a later state is known already. A value that cannot be read is none, and an error.
 func (a *agreed) learn(key string, e entry) (before, after record, news bool, err error) {
 	after = record{rev: e.rev, seen: time.Now()}
 	if e.value != nil {
-		if err := after.decode(key, e.value); err != nil {
-			return before, after, false, err
+		if err = after.decode(key, e.value); err != nil {
+			after = record{rev: after.rev, seen: after.seen}
 		}
 	}
 	a.mu.Lock()
@@ -87,7 +87,7 @@ func (a *agreed) learn(key string, e entry) (before, after record, news bool, er
 		return before, before, false, nil
 	}
 	a.set(key, after)
-	return before, after, e.rev > before.rev, nil
+	return before, after, e.rev > before.rev, err
 }
 
 // forget drops what the server does not hold any more. What was known a moment ago may
@@ -157,7 +157,8 @@ func (a *agreed) edit(key string, now time.Time, edit func(b *Bar, now time.Time
 	return r.bar
 }
 
-// alter edits one record by compare-and-set. Learn is told each state that is certain.
+// alter edits one record by compare-and-set; one that cannot be read is begun anew.
+// Learn is told each state that is certain.
 func alter[T any](
 	ctx context.Context, b bucket, c *clock, key string, learn func(string, entry),
 	edit func(v *T, now time.Time) (changed, keep bool), ttl time.Duration,
@@ -170,7 +171,7 @@ func alter[T any](
 		v = *new(T)
 		if e.value != nil {
 			if err := json.Unmarshal(e.value, &v); err != nil {
-				return v, fmt.Errorf("read %q: %w", key, err)
+				v = *new(T)
 			}
 		}
 		changed, keep := edit(&v, c.now())
@@ -204,9 +205,8 @@ func alter[T any](
 // learn takes in a record, and what follows from it here.
 func (f *Fleet) learn(key string, e entry) {
 	before, after, news, err := f.agreed.learn(key, e)
-	if err != nil {
-		f.log.Warn("a record of the fleet cannot be read", "why", err)
-		return
+	if news && err != nil {
+		f.log.Warn("a record of the fleet cannot be read and counts as none", "why", err)
 	}
 	if news {
 		f.moved(before.bar, after.bar)

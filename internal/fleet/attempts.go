@@ -3,8 +3,8 @@ package fleet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -39,31 +39,33 @@ func (r Record) At(delivery uint64) Record {
 // Attempts keeps records in the fleet's bucket. Only the worker that holds a
 // message writes its record, so there is nothing to compare and set.
 type Attempts struct {
-	js     jetstream.JetStream
-	kv     jetstream.KeyValue
-	bucket string
+	js      jetstream.JetStream
+	kv      jetstream.KeyValue
+	name    string // of the bucket
+	records bucket
 }
 
 // OpenAttempts uses an existing bucket.
-func OpenAttempts(ctx context.Context, js jetstream.JetStream, bucket string) (*Attempts, error) {
-	kv, err := js.KeyValue(ctx, bucket)
+func OpenAttempts(ctx context.Context, js jetstream.JetStream, name string) (*Attempts, error) {
+	kv, err := js.KeyValue(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %q: %w", bucket, err)
+		return nil, fmt.Errorf("open bucket %q: %w", name, err)
 	}
-	return &Attempts{js, kv, bucket}, nil
+	return &Attempts{js, kv, name, newBucket(js.Conn(), js, name)}, nil
 }
 
 // Get gives the record of a message; none is the zero Record.
 func (a *Attempts) Get(ctx context.Context, consumer string, seq uint64) (Record, error) {
 	var r Record
-	entry, err := a.kv.Get(ctx, attemptsKey(consumer, seq))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return r, nil
-	}
+	// From the leader: a replica that lags would make deliveries look like crashes.
+	e, err := a.records.get(ctx, attemptsKey(consumer, seq))
 	if err != nil {
 		return r, fmt.Errorf("read attempts: %w", err)
 	}
-	if err := json.Unmarshal(entry.Value(), &r); err != nil {
+	if e.value == nil {
+		return r, nil
+	}
+	if err := json.Unmarshal(e.value, &r); err != nil {
 		return r, fmt.Errorf("read attempts of message %d: %w", seq, err)
 	}
 	return r, nil
@@ -74,7 +76,7 @@ func (a *Attempts) Get(ctx context.Context, consumer string, seq uint64) (Record
 func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Record) error {
 	b, err := json.Marshal(r)
 	if err == nil {
-		_, err = a.js.Publish(ctx, "$KV."+a.bucket+"."+attemptsKey(consumer, seq), b, jetstream.WithMsgTTL(attemptsTTL))
+		_, err = a.js.Publish(ctx, "$KV."+a.name+"."+attemptsKey(consumer, seq), b, jetstream.WithMsgTTL(attemptsTTL))
 	}
 	if err != nil {
 		return fmt.Errorf("store attempts: %w", err)
@@ -90,6 +92,8 @@ func (a *Attempts) Forget(ctx context.Context, consumer string, seq uint64) erro
 	return nil
 }
 
+func attemptsKeys(consumer string) string { return "attempts." + consumer + "." }
+
 func attemptsKey(consumer string, seq uint64) string {
-	return fmt.Sprintf("attempts.%s.%d", consumer, seq)
+	return attemptsKeys(consumer) + strconv.FormatUint(seq, 10)
 }

@@ -5,11 +5,15 @@ import (
 	"time"
 
 	"essworker/internal/fault"
+	"essworker/internal/mask"
 )
 
 // tenantPatience is how many different events of a tenant must fail for the
 // tenant's sake, with no success in between, before its events are held.
 const tenantPatience = 3
+
+// whyMost bounds the text a bar keeps, in bytes.
+const whyMost = 512
 
 // Kind says what a bar keeps from being called.
 type Kind string
@@ -106,7 +110,7 @@ func (b *Bar) again(flt *fault.Error, now time.Time, probeIn time.Duration) {
 
 func (b *Bar) explain(flt *fault.Error) {
 	if flt != nil {
-		b.Code, b.Why, b.RequestID = flt.Code, flt.Text(), flt.RequestID
+		b.Code, b.Why, b.RequestID = flt.Code, mask.Cut(mask.Text(flt.Text()), whyMost), flt.RequestID
 	}
 }
 
@@ -114,8 +118,8 @@ func (b *Bar) explain(flt *fault.Error) {
 func (b *Bar) open() { *b = Bar{Kind: b.Kind, Name: b.Name} }
 
 // witness takes in that calls failed at a worker, and tells whether that is enough to
-// open the breaker for the whole fleet: as many failures in a row as it takes, and not
-// all of them at one worker, whose network may be at fault, unless there is no other.
+// open the breaker for the whole fleet: as many failures in a row as it takes, of which
+// one worker, whose network may be at fault, counts for half, unless there is no other.
 func (b *Bar) witness(worker string, times int, now time.Time, enough int, memory time.Duration, alone bool) bool {
 	if b.Shut() {
 		return false
@@ -127,9 +131,12 @@ func (b *Bar) witness(worker string, times int, now time.Time, enough int, memor
 		b.Failed = append(b.Failed, Witness{Worker: worker})
 	}
 	b.Failed[i].Times, b.Failed[i].Last = b.Failed[i].Times+times, now
-	sum := 0
+	most, sum := (enough+1)/2, 0
+	if alone {
+		most = enough
+	}
 	for _, w := range b.Failed {
-		sum += w.Times
+		sum += min(w.Times, most)
 	}
 	return sum >= enough && (len(b.Failed) > 1 || alone)
 }

@@ -61,11 +61,16 @@ func newBreaker(g *Gate) *breaker {
 	return b
 }
 
-// reset starts the worker's own breaker afresh.
+// reset starts the worker's own breaker afresh. What calls that are under way come to
+// counts for the one they began with, and nobody looks at that any more.
 func (b *breaker) reset() {
+	b.mu.Lock()
+	b.why, b.failed, b.worked, b.inARow = nil, 0, false, 0
+	b.mu.Unlock()
 	cfg := b.gate.fleet.cfg
 	b.until.Store(&time.Time{})
-	b.own.Store(gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
+	var own *gobreaker.CircuitBreaker[[]byte]
+	own = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
 		Name:         b.gate.lane,
 		MaxRequests:  1,
 		Timeout:      cfg.BreakerCooldown,
@@ -76,12 +81,17 @@ func (b *breaker) reset() {
 		},
 		// Called with gobreaker's lock held, so it must not look at the breaker again.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			if b.own.Load() != own {
+				return
+			}
 			if to == gobreaker.StateOpen {
 				b.until.Store(new(time.Now().Add(cfg.BreakerCooldown)))
 			}
-			b.gate.tripped(from, to)
+			b.gate.transition(ofWorker, from.String(), to.String(), b.lastFailure(to))
+			b.gate.fleet.changed.changed()
 		},
-	}))
+	})
+	b.own.Store(own)
 }
 
 // execute makes the call unless this worker's breaker is open. probe tells whether the
@@ -188,9 +198,19 @@ func (b *breaker) report() {
 			f.unreachable("a failing vendor", err)
 		}
 		if opened {
-			b.gate.transition("closed", "open", why)
+			b.gate.transition(ofFleet, "closed", "open", why)
 		}
 	}
+}
+
+// lastFailure is why the breaker opens; nil if it does not.
+func (b *breaker) lastFailure(to gobreaker.State) *fault.Error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if to != gobreaker.StateOpen {
+		return nil
+	}
+	return b.why
 }
 
 // news takes what there is to tell.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -119,18 +120,38 @@ func (b bucket) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.Pu
 // With replicas it may be a moment old.
 func (b bucket) all(ctx context.Context, prefix string) (map[string]entry, error) {
 	msgs, err := stream.Match(ctx, b.nc, b.stream, b.prefix+prefix+">")
+	if err != nil && strings.Contains(err.Error(), "413") { // too many for one answer
+		return b.each(ctx, prefix)
+	}
 	if err != nil {
 		return nil, err
 	}
 	entries := make(map[string]entry, len(msgs))
-	for subject, m := range msgs {
-		e := entry{m.Data, m.Sequence, m.Time}
-		if removed(m.Header) {
-			e.value = nil
-		}
-		entries[strings.TrimPrefix(subject, b.prefix)] = e
+	for _, m := range msgs {
+		b.add(entries, m)
 	}
 	return entries, nil
+}
+
+// each is all, message by message: where few keys of many match it costs the server a
+// hundred times as much, and there may be any number of them.
+func (b bucket) each(ctx context.Context, prefix string) (map[string]entry, error) {
+	entries := map[string]entry{}
+	for m, err := range stream.Messages(ctx, b.nc, b.stream, b.prefix+prefix+">", 1, math.MaxUint64) {
+		if err != nil {
+			return nil, err
+		}
+		b.add(entries, m)
+	}
+	return entries, nil
+}
+
+func (b bucket) add(entries map[string]entry, m *jetstream.RawStreamMsg) {
+	e := entry{m.Data, m.Sequence, m.Time}
+	if removed(m.Header) {
+		e.value = nil
+	}
+	entries[strings.TrimPrefix(m.Subject, b.prefix)] = e
 }
 
 // removed reports whether a message marks the end of its key.

@@ -55,9 +55,8 @@ func inBubble(t *testing.T, test func(t *testing.T, c *camp)) {
 type member struct {
 	*fleet.Fleet
 
-	nc    *nats.Conn
-	camp  *camp
-	gates map[string]*fleet.Gate
+	nc   *nats.Conn
+	camp *camp
 }
 
 // join adds a member, which leaves at the end of the test at the latest.

@@ -45,6 +45,17 @@ func (c *clock) saw(stored, sent, confirmed time.Time) {
 // now is the server's time at present. Before anything was heard it is ours.
 func (c *clock) now() time.Time { return c.zero().Add(time.Since(c.base)) }
 
+// latest is the latest that the server's time can be at present.
+func (c *clock) latest() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	since := time.Since(c.base)
+	if c.high.IsZero() {
+		return c.base.Round(0).Add(since)
+	}
+	return c.high.Add(since + time.Duration(drift*float64(since-c.heard)))
+}
+
 // here is the moment of our own clock at which the server's shows t.
 func (c *clock) here(t time.Time) time.Time { return c.base.Add(t.Sub(c.zero())) }
 

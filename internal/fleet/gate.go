@@ -41,7 +41,6 @@ type Gate struct {
 	bars       []string // keys of what may keep the whole lane back, widest scope first
 	quota      *quota
 	breaker    *breaker
-	waiting    atomic.Int64 // for a slot
 	calls      atomic.Int64 // under way
 }
 
@@ -113,8 +112,6 @@ func (g *Gate) inWay(c Call) []string { return append(slices.Clone(g.bars), tena
 
 // Slot waits for the next slot of the quota.
 func (g *Gate) Slot(ctx context.Context, ask Ask) error {
-	g.waiting.Add(1)
-	defer g.waiting.Add(-1)
 	return g.quota.wait(ctx, ask)
 }
 

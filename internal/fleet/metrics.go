@@ -19,7 +19,7 @@ func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
 		m = noop.Meter{}
 	}
 	transitions, err1 := m.Int64Counter("essworker_breaker_transitions_total",
-		metric.WithDescription("Changes of a lane's breaker, by the state it went to and whose it is: fleet, counted by the worker that changed it, or worker."))
+		metric.WithDescription("Changes of a lane's breaker: of the fleet's, counted by the worker that made it, or of a worker's own; to which state, and for an opening by which code."))
 	open, err2 := m.Int64ObservableGauge("essworker_breaker_open",
 		metric.WithDescription("1 while a lane's breaker is open or half-open, else 0."))
 	held, err3 := m.Int64ObservableGauge("essworker_lane_held",
@@ -41,9 +41,9 @@ func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
 	return metrics{transitions}, errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
-func (m metrics) transition(lane, to, of string) {
-	m.transitions.Add(context.Background(), 1,
-		metric.WithAttributes(attribute.String("lane", lane), attribute.String("to", to), attribute.String("of", of)))
+func (m metrics) transition(lane, of, to, code string) {
+	m.transitions.Add(context.Background(), 1, metric.WithAttributes(
+		attribute.String("lane", lane), attribute.String("of", of), attribute.String("to", to), attribute.String("code", code)))
 }
 
 func truth(b bool) int64 {

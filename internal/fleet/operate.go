@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/stream"
 )
 
 // Office is the fleet as an operator sees it, who is no member: it reads the records and
@@ -38,6 +40,7 @@ type Usage struct {
 	LastMinute float64       // slots taken in the last minute, about
 	Gap        time.Duration // between two slots, when the last ones were taken
 	Last       time.Time     // when that was
+	Free       time.Time     // the first slot that was not taken
 }
 
 // Pushed is what a throttled answer has done to an action.
@@ -75,11 +78,14 @@ func (o *Office) Look(ctx context.Context, now time.Time) (Overview, error) {
 		return v, err
 	}
 	for key, e := range quotas {
+		if e.value == nil {
+			continue
+		}
 		var r reservation
 		if err := json.Unmarshal(e.value, &r); err != nil {
 			return v, fmt.Errorf("read %q: %w", key, err)
 		}
-		v.Usage[strings.TrimPrefix(key, quotaKey(""))] = Usage{LastMinute: r.lastMinute(now), Gap: r.Gap, Last: e.at}
+		v.Usage[strings.TrimPrefix(key, quotaKey(""))] = Usage{LastMinute: r.lastMinute(now), Gap: r.Gap, Last: e.at, Free: r.free(e.at)}
 	}
 	return v, nil
 }
@@ -138,5 +144,29 @@ func (o *Office) NotePause(ctx context.Context, lane string, p Pause) error {
 	}, 0)
 	return err
 }
+
+// HandedBack counts the events of a consumer that a worker has given back and that are
+// not settled. If they are many, those settled in the last minute may be among them.
+func (o *Office) HandedBack(ctx context.Context, consumer string) (uint64, error) {
+	keys := attemptsKeys(consumer)
+	n, err := stream.Count(ctx, o.bucket.nc, o.bucket.stream, o.bucket.prefix+keys+"*")
+	if n == 0 || n > handedExactly || err != nil {
+		return n, err
+	}
+	records, err := o.bucket.all(ctx, keys)
+	if err != nil {
+		return 0, err
+	}
+	n = 0
+	for _, e := range records {
+		if e.value != nil {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// handedExactly is up to how many records HandedBack looks at each of them.
+const handedExactly = 500
 
 func pauseKey(lane string) string { return gateKeys + "pause." + lane }

@@ -3,7 +3,6 @@ package fleet_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"sync"
@@ -33,7 +32,7 @@ func TestPush(t *testing.T) {
 		made := &calls{}
 		var wg sync.WaitGroup
 		for _, m := range crew {
-			m.call(ctx, &wg, "a", 10, made)
+			m.call(ctx, &wg, 10, made)
 		}
 		time.Sleep(10 * time.Second)
 
@@ -56,8 +55,8 @@ func TestPush(t *testing.T) {
 		if n := made.between(at.Add(2*time.Second), time.Second); n < limit/3 || n > limit*3/4 {
 			t.Errorf("%d calls in the second after, want about half of %d", n, limit)
 		}
-		if n := made.between(at.Add(3*time.Second), time.Second); n < limit/3 || n > limit*3/4 {
-			t.Errorf("%d calls in the second after that, want some more", n)
+		if n := made.between(at.Add(3*time.Second), time.Second); n < 12 || n > limit*3/4 {
+			t.Errorf("%d calls in the second after that, want 12 or 13: the pace is all there is to slow them down", n)
 		}
 		if got := paceOf(crew[1]); got != limit {
 			t.Errorf("pace %v after half a minute of peace, want %d again", got, limit)
@@ -194,7 +193,7 @@ func TestSetLimit(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, m := range crew {
 			for range 10 {
-				wg.Go(func() { m.caller(ctx, "a", 10*time.Millisecond, made) })
+				wg.Go(func() { m.caller(ctx, 10*time.Millisecond, made) })
 			}
 		}
 		set := func(l fleet.Limit) func() (fleet.Limit, error) {
@@ -229,7 +228,7 @@ func TestSetLimit(t *testing.T) {
 			}
 			since := &calls{}
 			start := time.Now()
-			time.Sleep(10 * time.Second)
+			time.Sleep(5 * time.Second)
 			made.mu.Lock()
 			for _, at := range made.at {
 				if !at.Before(start) {
@@ -238,13 +237,13 @@ func TestSetLimit(t *testing.T) {
 			}
 			made.mu.Unlock()
 			if step.limit == 0 {
-				if n := len(since.at); n < 20_000 {
-					t.Errorf("%d calls in 10 s of 40 callers without a limit, want each to call when it wants to", n)
+				if n := len(since.at); n < 10_000 {
+					t.Errorf("%d calls in 5 s of 40 callers without a limit, want each to call when it wants to", n)
 				}
 				continue
 			}
 			since.check(t, step.limit)
-			since.checkUsed(t, 0.9, step.limit, start, 10*time.Second)
+			since.checkUsed(t, 0.8, step.limit, start, 5*time.Second)
 		}
 		cancel()
 		wg.Wait()
@@ -256,10 +255,10 @@ func TestSetLimit(t *testing.T) {
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	for _, members := range []int{1, 4} {
-		t.Run(fmt.Sprint(members), func(t *testing.T) {
+		t.Run(strconv.Itoa(members), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, c *camp) {
-				const long = 20 * time.Second
+				const long = 12 * time.Second
 				crew := c.crew(members)
 				live, replays := &calls{}, &calls{}
 				replay := func(ctx context.Context, g *fleet.Gate) {
@@ -283,7 +282,7 @@ func TestReplays(t *testing.T) {
 					var wg sync.WaitGroup
 					for _, m := range crew {
 						if withLive {
-							m.call(ctx, &wg, "a", 20, live)
+							m.call(ctx, &wg, 20, live)
 						}
 						for range 20 {
 							if withReplays {

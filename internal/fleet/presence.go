@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"essworker/internal/stream"
 )
 
 const (
@@ -36,7 +34,6 @@ type Presence struct {
 
 // Share is what one lane of a worker does.
 type Share struct {
-	Waiting    int    `json:"waiting"`           // events in hand that wait for their slot
 	Calls      int    `json:"calls"`             // under way
 	Credential string `json:"credential"`        // the key it calls with, by name
 	Breaker    string `json:"breaker,omitempty"` // its own, if not closed
@@ -92,7 +89,7 @@ func (f *Fleet) presence() Presence {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for lane, g := range f.gates {
-		s := Share{Waiting: int(g.waiting.Load()), Calls: int(g.calls.Load()), Credential: g.credential}
+		s := Share{Calls: int(g.calls.Load()), Credential: g.credential}
 		if state := g.breaker.own.Load().State().String(); state != "closed" {
 			s.Breaker = state
 		}
@@ -111,20 +108,20 @@ func (f *Fleet) disappear(ctx context.Context) error {
 func (f *Fleet) workers(ctx context.Context) ([]Presence, error) { return present(ctx, f.bucket) }
 
 func present(ctx context.Context, b bucket) ([]Presence, error) {
-	held, err := stream.Match(ctx, b.nc, b.stream, b.prefix+workerKeys+">")
+	held, err := b.all(ctx, workerKeys)
 	if err != nil {
 		return nil, err
 	}
 	var workers []Presence
-	for subject, m := range held {
-		if removed(m.Header) {
+	for key, e := range held {
+		if e.value == nil {
 			continue
 		}
 		var p Presence
-		if err := json.Unmarshal(m.Data, &p); err != nil {
-			return nil, fmt.Errorf("read %q: %w", strings.TrimPrefix(subject, b.prefix), err)
+		if err := json.Unmarshal(e.value, &p); err != nil {
+			p = Presence{} // it is there all the same
 		}
-		p.Seen = m.Time
+		p.ID, p.Seen = strings.TrimPrefix(key, workerKeys), e.at
 		workers = append(workers, p)
 	}
 	slices.SortFunc(workers, func(a, b Presence) int { return strings.Compare(a.ID, b.ID) })

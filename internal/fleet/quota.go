@@ -71,6 +71,7 @@ type quota struct {
 	record reservation
 	at     entry
 	known  bool      // the record is as we left it, as far as we know
+	lost   time.Time // set while the record is lost: until then others may hold slots of it
 	asked  time.Time // when we last wanted a slot
 	mine   uint64    // record.Times at our last reservation; 0 if that was long ago
 	crowd  uint64    // workers that compete with us, us among them; 0 is unknown
@@ -84,7 +85,7 @@ func newQuota(f *Fleet, action string) *quota {
 // slot given up that way may be wasted: waste never breaks a quota. A replay is refused
 // with a *ClosedError when it would take from live events more than its share.
 func (q *quota) wait(ctx context.Context, ask Ask) error {
-	for width := 1; ; width = min(2*width, q.widest()) {
+	for width := 1; ; {
 		if q.limit() == 0 {
 			return sleepUntil(ctx, q.pushed())
 		}
@@ -98,7 +99,10 @@ func (q *quota) wait(ctx context.Context, ask Ask) error {
 			if err := sleepUntil(ctx, s.from); err != nil {
 				return err
 			}
-			if now := time.Now(); !now.After(s.until) && !s.server.Before(q.void()) {
+			switch {
+			case time.Now().After(s.until):
+				width = min(2*width, q.widest())
+			case !s.server.Before(q.void()):
 				return nil
 			}
 		case <-ctx.Done():
@@ -170,23 +174,19 @@ func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Dura
 		}
 		return 0, nil
 	}
-	most := max(horizon, 2*gap)
-	from := q.record.free(q.at.at)
-	if from.Sub(now) > most+clockSlack { // set by a server's clock that has been put back since
-		from = now.Add(most - gap)
-	}
-	from = latest(from, q.void())
-	ahead := from.Sub(now)
-	if waiting = q.refuse(waiting, now, ahead); len(waiting) == 0 {
+	most := ahead(gap)
+	from := latest(latest(q.record.free(q.at.at), q.lost), q.void())
+	full := from.Sub(now)
+	if waiting = q.refuse(waiting, now, full); len(waiting) == 0 {
 		return 0, nil
 	}
-	if ahead > most-gap {
+	if full > most-gap {
 		q.known = q.known && q.crowd == 1 // 0 is unknown: others may well have written
-		return ahead - (most - gap) + q.scatter(), nil
+		return full - (most - gap) + q.scatter(), nil
 	}
 	next := q.record
 	next.From, next.Gap, next.Slots, next.Times = from, gap, 0, q.record.Times+1
-	served, room := 0, int((most-max(ahead, 0))/gap)
+	served, room := 0, int((most-max(full, 0))/gap)
 	for _, w := range waiting {
 		if served > 0 && next.Slots+w.width > room {
 			break
@@ -242,13 +242,19 @@ func (q *quota) write(ctx context.Context, next reservation) (first time.Time, e
 		q.crowd = (q.crowd + others + 1) / 2
 	}
 	q.mine = next.Times
+	if next.From.After(q.fleet.clock.latest()) {
+		// It was stored before that, and need not be known when. Under load it is always
+		// so: one message less, and nothing wasted if others have written meanwhile.
+		q.record, q.at, q.known = next, entry{rev: rev}, q.crowd <= 1
+		return next.From, nil
+	}
 	stored, err := q.fleet.bucket.get(ctx, q.key)
 	if err != nil || stored.rev != rev {
 		return first, err
 	}
 	q.fleet.clock.saw(stored.at, sent, confirmed)
 	first = next.first(stored.at)
-	if first.Sub(q.fleet.clock.now()) > max(horizon, 2*next.Gap)+clockSlack {
+	if first.Sub(q.fleet.clock.now()) > ahead(next.Gap)+clockSlack {
 		return time.Time{}, nil
 	}
 	q.record, q.at, q.known = next, stored, q.crowd <= 1 // others will have written before we do again
@@ -266,12 +272,7 @@ func (q *quota) refresh(ctx context.Context) (err error) {
 		if q.at, err = q.fleet.bucket.get(ctx, q.key); err != nil {
 			return err
 		}
-		q.record = reservation{}
-		if q.at.value != nil {
-			if err := json.Unmarshal(q.at.value, &q.record); err != nil {
-				return fmt.Errorf("read %q: %w", q.key, err)
-			}
-		}
+		q.read()
 		q.known = true
 	}
 	if q.mine == 0 || q.mine > q.record.Times {
@@ -279,6 +280,35 @@ func (q *quota) refresh(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// read takes in what was stored. A record that is gone, cannot be read, or was set by a
+// server's clock that has been put back since, is begun anew: behind the slots that may
+// have been given out of it.
+func (q *quota) read() {
+	now := q.fleet.clock.now()
+	most, lost := ahead(q.gap(now)), q.record.Times > 0
+	q.record = reservation{}
+	if q.at.value != nil {
+		if err := json.Unmarshal(q.at.value, &q.record); err != nil {
+			q.record, lost = reservation{}, true
+			if q.lost.IsZero() {
+				q.fleet.log.Warn("the record of a quota cannot be read and is begun anew", "key", q.key, "why", err)
+			}
+		}
+	}
+	if q.record.free(q.at.at).Sub(now) > most+clockSlack {
+		q.record, q.at.at, lost = reservation{}, time.Time{}, true
+	}
+	switch {
+	case q.record.Times > 0:
+		q.lost = time.Time{}
+	case lost && q.lost.IsZero():
+		q.lost = now.Add(most)
+	}
+}
+
+// ahead is how far ahead slots of a gap are given out.
+func ahead(gap time.Duration) time.Duration { return max(horizon, 2*gap) }
 
 // scatter keeps those who compete from all coming back at once.
 func (q *quota) scatter() time.Duration {

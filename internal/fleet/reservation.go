@@ -18,10 +18,8 @@ type reservation struct {
 
 // first is the first slot of a reservation stored at the given time, free the first behind it.
 func (r reservation) first(stored time.Time) time.Time { return latest(r.From, stored) }
+
 func (r reservation) free(stored time.Time) time.Time {
-	if stored.IsZero() {
-		return time.Time{}
-	}
 	return r.first(stored).Add(time.Duration(r.Slots) * r.Gap)
 }
 

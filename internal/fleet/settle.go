@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"essworker/internal/fault"
 )
 
@@ -74,9 +72,9 @@ func (g *Gate) answered(key string, flt *fault.Error) {
 		f.unreachable("the answer to a probe", err) // the claim runs out, and somebody probes again
 	case !before.Shut():
 	case before.Kind == Breaker && after.Shut():
-		g.transition("half-open", "open", flt)
+		g.transition(ofFleet, "half-open", "open", flt)
 	case before.Kind == Breaker:
-		g.transition("half-open", "closed", nil)
+		g.transition(ofFleet, "half-open", "closed", nil)
 	case !after.Shut():
 		g.ended(before)
 	}
@@ -208,30 +206,26 @@ func (g *Gate) ended(b Bar) {
 		"held_for", g.fleet.clock.now().Sub(b.Since).String())
 }
 
-// transition is one log line and one metric for every change of the fleet's breaker, at
-// the worker that made it.
-func (g *Gate) transition(from, to string, why *fault.Error) {
-	log := g.fleet.log.With("lane", g.lane, "from", from, "to", to)
-	if why != nil {
-		log.Warn("breaker opened for the fleet", "code", why.Code, "why", why.Text(), "request_id", why.RequestID,
-			"cooldown", g.fleet.cfg.BreakerCooldown.String())
+// transition is one log line and one metric for every change of a breaker: of the
+// fleet's, at the worker that made it, or of a worker's own. Why is nil unless it opens.
+func (g *Gate) transition(of, from, to string, why *fault.Error) {
+	log := g.fleet.log.With("lane", g.lane, "of", of, "from", from, "to", to)
+	code := ""
+	if why == nil {
+		log.Info("breaker moved")
 	} else {
-		log.Info("breaker closed for the fleet")
+		code = why.Code
+		log.Warn("breaker opened", "code", code, "why", why.Text(), "request_id", why.RequestID,
+			"cooldown", g.fleet.cfg.BreakerCooldown.String())
 	}
-	g.fleet.metrics.transition(g.lane, to, "fleet")
+	g.fleet.metrics.transition(g.lane, of, to, code)
 }
 
-// tripped is the same for this worker's own breaker.
-func (g *Gate) tripped(from, to gobreaker.State) {
-	log := g.fleet.log.With("lane", g.lane, "from", from.String(), "to", to.String())
-	if to == gobreaker.StateOpen {
-		log.Warn("breaker opened for this worker", "cooldown", g.fleet.cfg.BreakerCooldown.String())
-	} else {
-		log.Info("breaker of this worker moved")
-	}
-	g.fleet.metrics.transition(g.lane, to.String(), "worker")
-	g.fleet.changed.changed()
-}
+// The breakers a transition may be of.
+const (
+	ofFleet  = "fleet"
+	ofWorker = "worker"
+)
 
 func breakerKey(lane string) string    { return gateKeys + "breaker." + lane }
 func actionKey(action string) string   { return gateKeys + "action." + action }
