@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ const (
 	// answerWait is how long a request waits for all of its answer. Servers answer
 	// within a millisecond; a lost connection loses the answer.
 	answerWait = 2 * time.Second
+	// askAgain is after how long the same is asked once more: a replica whose machine
+	// has stalled gets its share of the requests and answers none.
+	askAgain = 200 * time.Millisecond
 	// batchSubjects bounds one request: the server refuses to give more than 1024
 	// messages at once (nats-server 2.15, stream.go, getDirectMulti).
 	batchSubjects = 500
@@ -149,7 +153,8 @@ func (l *Lookup) find(subjects []string) (map[string]*jetstream.RawStreamMsg, er
 	return found, nil
 }
 
-// ask makes one request and puts what comes into found.
+// ask makes one request and puts what comes into found. While nothing has come it
+// asks again; whichever answer is complete first will do.
 func (l *Lookup) ask(ctx context.Context, subjects []string, found map[string]*jetstream.RawStreamMsg) error {
 	if err := l.subscribe(); err != nil {
 		return err
@@ -158,17 +163,33 @@ func (l *Lookup) ask(ctx context.Context, subjects []string, found map[string]*j
 	if err != nil {
 		return err
 	}
-	l.sent++
-	reply := l.inbox + "." + strconv.FormatUint(l.sent, 10)
-	if err := l.nc.PublishRequest("$JS.API.DIRECT.GET."+l.stream, reply, body); err != nil {
-		return err
+	first := l.sent + 1
+	for {
+		l.sent++
+		if err := l.nc.PublishRequest("$JS.API.DIRECT.GET."+l.stream, l.reply(l.sent), body); err != nil {
+			return err
+		}
+		try, cancel := context.WithTimeout(ctx, askAgain)
+		err := l.answer(try, first, found)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
 	}
+}
+
+// reply is where the answer to the n-th request comes.
+func (l *Lookup) reply(n uint64) string { return l.inbox + "." + strconv.FormatUint(n, 10) }
+
+// answer puts what comes into found until one of the requests from first on has all
+// of its answer.
+func (l *Lookup) answer(ctx context.Context, first uint64, found map[string]*jetstream.RawStreamMsg) error {
 	for {
 		msg, err := l.sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return err
 		}
-		if msg.Subject != reply {
+		if n, err := strconv.ParseUint(msg.Subject[len(l.inbox)+1:], 10, 64); err != nil || n < first {
 			continue
 		}
 		end, err := take(msg, found)

@@ -177,7 +177,7 @@ func TestLookup_late(t *testing.T) {
 				}})
 				_ = b.NC.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{"Status": {"204"}, "Nats-Num-Pending": {"0"}}})
 			}
-			if slow.Swap(false) {
+			if slow.Load() {
 				time.AfterFunc(3*time.Second, func() { reply(1) })
 				return
 			}
@@ -190,9 +190,40 @@ func TestLookup_late(t *testing.T) {
 		if _, err := l.Last(t.Context(), "a"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("first: error %v, want a timeout", err)
 		}
+		slow.Store(false)
 		found, err := l.Last(t.Context(), "a")
 		if err != nil || found["a"].Sequence != 2 {
 			t.Errorf("second: %v, error %v; want the answer to the second request", found["a"], err)
+		}
+	})
+}
+
+// TestLookup_stalled has one of two replicas stall: it takes requests and answers none.
+func TestLookup_stalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := natstest.New(t, typ)
+		var asked atomic.Int32
+		_, err := b.NC.Subscribe("$JS.API.DIRECT.GET.HALF", func(m *nats.Msg) {
+			if asked.Add(1)%2 == 0 {
+				_ = b.NC.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{
+					"Nats-Subject": {"a"}, "Nats-Sequence": {"1"}, "Nats-Time-Stamp": {"2026-01-02T03:04:05Z"},
+				}})
+				_ = b.NC.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{"Status": {"204"}, "Nats-Num-Pending": {"0"}}})
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		found, err := stream.NewLookup(b.NC, "HALF").Last(t.Context(), "a")
+		if err != nil || found["a"] == nil {
+			t.Errorf("Last: %v, error %v; want the other replica's answer", found, err)
+		}
+		if _, err := stream.Get(t.Context(), b.NC, "HALF", 1); err != nil {
+			t.Errorf("Get: error %v, want the other replica's answer", err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("both took %v, want less than a second", took)
 		}
 	})
 }

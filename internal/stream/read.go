@@ -40,7 +40,15 @@ func one(ctx context.Context, nc *nats.Conn, stream string, request map[string]a
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	msg, err := nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
+	var msg *nats.Msg
+	for wait := askAgain; ; wait *= 2 { // for a slow server longer each time
+		try, giveUp := context.WithTimeout(ctx, wait)
+		msg, err = nc.RequestWithContext(try, "$JS.API.DIRECT.GET."+stream, body)
+		giveUp()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read from %s: %w", stream, err)
 	}
