@@ -84,10 +84,12 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	if err != nil {
 		return fmt.Errorf("jetstream: %w", err)
 	}
-	if !c.NoSetup {
-		if err := setUp(ctx, js, c.Topology, tel.Log); err != nil {
-			return err
-		}
+	ready := func() error { return setUp(ctx, js, c.Topology, tel.Log) }
+	if c.NoSetup {
+		ready = func() error { return isSetUp(ctx, js, c.Topology.Names) }
+	}
+	if err := whenLed(ctx, tel.Log, ready); err != nil {
+		return err
 	}
 	return serve(ctx, worker{
 		settings: c.settings, api: api, nc: nc, js: js, url: nc.ConnectedUrlRedacted(),
@@ -166,6 +168,39 @@ func setUp(ctx context.Context, js jetstream.JetStream, cfg topology.Config, log
 		log.Warn("set up", "note", w)
 	}
 	return err
+}
+
+// isSetUp looks at those streams that a worker opens.
+func isSetUp(ctx context.Context, js jetstream.JetStream, names topology.Names) error {
+	for _, name := range []string{names.FleetStream(), names.LettersStream()} {
+		if _, err := js.Stream(ctx, name); err != nil {
+			return fmt.Errorf("look at stream %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// leaderWait is how long a worker waits at its start for a cluster that has no leader.
+// An election takes seconds, all servers of a deployment starting at once take minutes.
+const leaderWait = 5 * time.Minute
+
+// whenLed takes a step that needs the leaders of the cluster. While they are missing it
+// says so and tries again, for up to leaderWait.
+func whenLed(ctx context.Context, log *slog.Logger, step func() error) error {
+	for began, pause := time.Now(), 250*time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := step()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil || !topology.Passing(err) || time.Since(began) > leaderWait {
+			return err
+		}
+		log.Warn("waiting for JetStream", "why", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // signals gives a context that the first SIGINT or SIGTERM ends. The second one

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,15 +22,26 @@ func TestMain(m *testing.M) {
 }
 
 // natsdMain is a NATS server as its own process, to be killed. It takes a store
-// directory and an address, and lives as long as its standard input.
+// directory, an address and, for one of a cluster, a configuration file. SIGTERM
+// stops it in order, and it lives no longer than its standard input.
 func natsdMain() {
-	server, err := natsd.Start(natsd.Config{Dir: os.Args[1], Addr: os.Args[2]})
+	cfg := natsd.Config{Dir: os.Args[1], Addr: os.Args[2]}
+	if len(os.Args) > 3 {
+		cfg.File = os.Args[3]
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+	server, err := natsd.Start(cfg)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "natsd:", err)
 		return
 	}
 	fmt.Fprintln(os.Stdout, "natsd listens at", server.URL())
-	_, _ = io.Copy(io.Discard, os.Stdin) // its end is all that counts
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is all that counts
+		cancel()
+	}()
+	<-ctx.Done()
 	if err := server.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "natsd:", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,7 @@ type site struct {
 	sim    *esssim.Sim
 	vendor *httptest.Server
 	calls  atomic.Int64 // that have arrived
+	stalls *stalls
 }
 
 const source = "/site"
@@ -39,8 +41,18 @@ const source = "/site"
 // each call to the vendor, and its number from 1, before the vendor sees it.
 func newSite(t *testing.T, url string, ackWait time.Duration, before func(s *site, n int64)) *site {
 	t.Helper()
+	s := bareSite(t, url, ackWait, before)
+	if _, err := topology.Apply(t.Context(), s.js, s.topo, handlers.Types()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bareSite is newSite without the streams: the first worker makes them.
+func bareSite(t *testing.T, url string, ackWait time.Duration, before func(s *site, n int64)) *site {
+	t.Helper()
 	s := &site{
-		t: t, url: url, sim: esssim.New(esssim.Config{}),
+		t: t, url: url, sim: esssim.New(esssim.Config{}), stalls: watchStalls(t),
 		topo: topology.Config{
 			Names: topology.Names{Prefix: "ess"}, Replicas: 1, ResultsMaxAge: 168 * time.Hour, AckWait: ackWait,
 		},
@@ -62,9 +74,6 @@ func newSite(t *testing.T, url string, ackWait time.Duration, before func(s *sit
 	if s.js, err = jetstream.New(nc); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := topology.Apply(t.Context(), s.js, s.topo, handlers.Types()); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 
@@ -78,12 +87,18 @@ func (s *site) worker(settings ...string) *process {
 
 func (s *site) launch(settings ...string) *process {
 	s.t.Helper()
-	return start(s.t, append([]string{
+	return start(s.t, s.settings(settings...), "worker", "run")
+}
+
+// settings are those of a worker here, with others that win over them.
+func (s *site) settings(others ...string) []string {
+	return append([]string{
 		"NATS_URL=" + s.url, "ESS_ENDPOINT=" + s.vendor.URL, "ESSBASIC_ENDPOINT=" + s.vendor.URL,
 		"TENCENTCLOUD_SECRET_ID=" + esssim.SecretID, "TENCENTCLOUD_SECRET_KEY=" + esssim.SecretKey,
 		"ESS_OPERATOR_USER_ID=" + esssim.OperatorUserID, "ESS_APP_ID=" + esssim.AppID,
 		"WORKER_HTTP_ADDR=", "WORKER_LOG_FORMAT=json", "WORKER_ACK_WAIT=" + s.topo.AckWait.String(),
-	}, settings...), "worker", "run")
+		"WORKER_REPLICAS=" + strconv.Itoa(s.topo.Replicas),
+	}, others...)
 }
 
 // good is the n-th event of a type that the vendor takes: no two concern the same thing.
@@ -102,22 +117,34 @@ func good(typ string, n int) string {
 // message is the n-th good event, of each type in turn, and its id.
 func (s *site) message(n int) (id string, msg *nats.Msg) {
 	s.t.Helper()
+	id, msg, err := s.compose(n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id, msg
+}
+
+// compose is message for goroutines that must not end the test.
+func (s *site) compose(n int) (id string, msg *nats.Msg, err error) {
 	typ := handlers.Types()[n%len(handlers.Types())]
 	id = fmt.Sprintf("e%d", n)
 	header, body, err := event.Write(event.New(typ, source, id, []byte(good(typ, n))))
 	if err != nil {
-		s.t.Fatal(err)
+		return "", nil, err
 	}
 	header.Set(jetstream.MsgIDHeader, source+"|"+id)
-	return id, &nats.Msg{Subject: s.topo.EventSubject(typ), Header: header, Data: body}
+	return id, &nats.Msg{Subject: s.topo.EventSubject(typ), Header: header, Data: body}, nil
 }
 
 // publish stores good events and gives their ids.
-func (s *site) publish(n int) []string {
+func (s *site) publish(n int) []string { s.t.Helper(); return s.publishFrom(0, n) }
+
+// publishFrom is publish for events that come after others.
+func (s *site) publishFrom(first, n int) []string {
 	s.t.Helper()
 	var ids []string
 	for i := range n {
-		id, msg := s.message(i)
+		id, msg := s.message(first + i)
 		if _, err := s.js.PublishMsg(s.t.Context(), msg); err != nil {
 			s.t.Fatalf("publish: %v", err)
 		}

@@ -192,15 +192,17 @@ func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte
 // may have forgotten that it ever handed the event out, and gives it again.
 func (l *lane) done(ctx context.Context, d *delivery) error {
 	var err error
-	for try := range ackTries {
-		if try > 0 {
-			select {
-			case <-time.After(ackPause):
-			case <-ctx.Done():
-			}
-		}
+	for tries, patient := 0, time.Now().Add(leaderWait); tries < ackTries; {
 		if err = d.ack(ctx, l.nc); err == nil {
 			break
+		}
+		// A consumer without a leader has forgotten nothing, and will have one within seconds.
+		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(patient) {
+			tries++
+		}
+		select {
+		case <-time.After(ackPause):
+		case <-ctx.Done():
 		}
 	}
 	if err != nil {
@@ -215,8 +217,9 @@ func (l *lane) done(ctx context.Context, d *delivery) error {
 }
 
 const (
-	ackTries = 3
-	ackPause = 200 * time.Millisecond // a server that has just come back is not ready at once
+	ackTries   = 3
+	leaderWait = 30 * time.Second
+	ackPause   = 200 * time.Millisecond // a server that has just come back is not ready at once
 )
 
 // wait hands the event back. The record goes first, and the event is kept in hand

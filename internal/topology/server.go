@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -27,6 +29,8 @@ func checkServer(ctx context.Context, js jetstream.JetStream) (*jetstream.Accoun
 		return nil, fmt.Errorf("this NATS account has no JetStream: turn it on with `jetstream: enabled` in the account: %w", err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return nil, fmt.Errorf("this NATS server has no JetStream: start it with `nats-server -js` or a `jetstream {}` block: %w", err)
+	case Passing(err) && ctx.Err() == nil:
+		return nil, fmt.Errorf("JetStream does not answer: the cluster has no leader, or too few of its servers are up: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("ask the NATS server for JetStream: %w", err)
 	}
@@ -38,6 +42,24 @@ func checkLevel(version string, level int) error {
 		return fmt.Errorf("the NATS server is version %s with JetStream API level %d: at least %s is needed", version, level, MinServer)
 	}
 	return nil
+}
+
+// Passing says whether an error of Plan or Apply may go away by itself: the server is
+// gone for the moment, the cluster or a stream has no leader, or too few servers are
+// up yet to take a stream. That there never were enough looks the same.
+func Passing(err error) bool {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return slices.Contains([]jetstream.ErrorCode{10004, 10005, 10008, 10009, 10118, 10119}, api.ErrorCode)
+	}
+	for _, e := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders,
+		nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRoom fails if the account may not have as many more streams.
