@@ -53,6 +53,7 @@ func TestKillWorkers_nothingLost(t *testing.T) {
 	}
 	s.eachOnce(ids)
 	s.carriedOutOnce()
+	s.withinQuota()
 }
 
 // TestKillServer_confirmedIsKept kills the NATS server with -9 while events come in

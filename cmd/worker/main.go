@@ -28,12 +28,18 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" group:"Try it" help:"Everything in one process, with samples: see what it does."`
 	Dev     devCmd     `cmd:"" group:"Try it" help:"The same, staying up for your own events."`
 	Sim     simCmd     `cmd:"" group:"Try it" help:"The vendor simulator alone."`
+	Bench   benchCmd   `cmd:"" group:"Try it" help:"Load through the whole path, with a report."`
 	Run     runCmd     `cmd:"" group:"Run it" help:"The worker."`
 	Setup   setupCmd   `cmd:"" group:"Run it" help:"Make or update streams, consumers and bucket."`
 	Settled configCmd  `cmd:"" name:"config" group:"Run it" help:"Print the settings in force and where each comes from."`
 	Publish publishCmd `cmd:"" group:"Use it" help:"Publish events, checked against their schema."`
 	Results resultsCmd `cmd:"" group:"Use it" help:"Print result events, newest last."`
 	DLQ     dlqCmd     `cmd:"" name:"dlq" group:"Use it" help:"Look at dead letters and replay them."`
+	Status  statusCmd  `cmd:"" group:"Operate it" help:"Lanes, workers and what stands in the way; --watch keeps looking."`
+	Limit   limitCmd   `cmd:"" group:"Operate it" help:"List or set the calls per second of a vendor action, fleet-wide."`
+	Pause   pauseCmd   `cmd:"" group:"Operate it" help:"Stop a lane, fleet-wide."`
+	Resume  resumeCmd  `cmd:"" group:"Operate it" help:"Let a paused lane go on."`
+	Doctor  doctorCmd  `cmd:"" group:"Operate it" help:"Check everything end to end, a verdict a line; changes nothing."`
 	Version versionCmd `cmd:"" group:"Run it" help:"Print the version."`
 	Ready   readyCmd   `cmd:"" hidden:"" help:"Ask a worker's /readyz; exit 0 if it is ready."`
 }
