@@ -76,8 +76,9 @@ func TestExamine_frozen(t *testing.T) {
 		{"$JS.API.STREAM.INFO.ESS_AUDIT", "bad stream ESS_AUDIT: no answer within 5s\nwarn settings: not compared"},
 		{"$JS.API.CONSUMER.INFO.ESS_EVENTS.employee-onboarded", "bad consumer employee-onboarded: no answer within 5s\nwarn settings: not compared"},
 		{"$JS.API.DIRECT.GET.ESS_DEADLETTERS", "warn letters: could not be counted: no answer within 5s"},
-		{"$JS.API.DIRECT.GET.ESS_EVENTS", "warn lane employee.onboarded: its events could not be looked at: no answer within 5s\n" +
-			"warn lane seal.grant.requested: its…\nwarn lane autosign.link.requested: its…"},
+		{"$JS.API.DIRECT.GET.ESS_EVENTS", strings.Join(each(func(typ string) string {
+			return "warn lane " + typ + ": its events could not be looked at: no answer within 5s"
+		}), "\n")},
 	} {
 		t.Run(tt.silent, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *natstest.Bed) {

@@ -53,7 +53,7 @@ func TestExamine_permissions(t *testing.T) {
 		{"$JS.API.INFO", "bad permissions: the streams cannot be checked at start: may not publish to $JS.API.INFO" + settingsUnseen},
 		{"$JS.API.STREAM.INFO.ESS_RESULTS", "bad permissions: the streams cannot…$JS.API.STREAM.INFO.ESS_RESULTS" + settingsUnseen},
 		{"$JS.API.CONSUMER.INFO.ESS_EVENTS.employee-onboarded", "bad permissions: the streams cannot…ESS_EVENTS.employee-onboarded" + settingsUnseen},
-		{"$JS.API.CONSUMER.MSG.NEXT.>", "bad permissions: events cannot be taken: may not publish to $JS.API.CONSUMER.MSG.NEXT.ESS_EVENTS.employee-onboarded, …seal-grant-requested, …autosign-link-requested"},
+		{"$JS.API.CONSUMER.MSG.NEXT.>", "bad permissions: events cannot be taken: may not publish to $JS.API.CONSUMER.MSG.NEXT.ESS_EVENTS.employee-onboarded, …seal-grant-requested"},
 		{"$JS.ACK.ESS_EVENTS.seal-grant-requested.>", "bad permissions: events cannot be acknowledged and come again for ever: may not publish to $JS.ACK.ESS_EVENTS.seal-grant-requested.>"},
 		{"$JS.API.DIRECT.GET.ESS_RESULTS", "bad permissions: it is not known which events are done: "},
 		{"$JS.API.DIRECT.GET.ESS_DEADLETTERS", "bad permissions: letters cannot be looked up: "},

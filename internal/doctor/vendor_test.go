@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"essworker/internal/doctor"
 	"essworker/internal/essapi"
 	"essworker/internal/esssim"
+	"essworker/internal/event"
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
 )
@@ -43,9 +45,12 @@ func newOffice(t *testing.T, answer func(sim http.Handler) http.Handler) *office
 	}
 	o.server = httptest.NewServer(h)
 	t.Cleanup(o.server.Close)
+	asked := slices.DeleteFunc(handlers.Routes(nil, handlers.Defaults{}), func(r event.Route) bool {
+		return !slices.Contains([]string{bindAction, linkAction, grantAction}, r.Action) // there may be more by now
+	})
 	o.doctor = doctor.Doctor{
 		Connect:  func(context.Context) (*nats.Conn, error) { return nil, errors.New("no server, for this test") },
-		Routes:   handlers.Routes(nil, handlers.Defaults{}),
+		Routes:   asked,
 		Patience: 20 * time.Second,
 		Vendor: &doctor.Vendor{
 			Config: essapi.Config{
@@ -102,6 +107,16 @@ func TestVendor_notAsked(t *testing.T) {
 	o.doctor.Vendor = nil
 	if list := examine(t, o.doctor); len(list) != 1 || len(o.sim.Calls()) > 0 {
 		t.Errorf("%v after %d calls, want nothing of the vendor and no call", list, len(o.sim.Calls()))
+	}
+}
+
+// TestVendor_unknownAction leaves alone what it knows no harmless call of.
+func TestVendor_unknownAction(t *testing.T) {
+	o := newOffice(t, nil)
+	o.doctor.Routes = append(o.doctor.Routes, event.Route{Type: "later", Action: "DeleteEverything", Product: "ess"})
+	expect(t, examine(t, o.doctor), noServer, "warn actions ess: DeleteEverything was not asked")
+	if n := len(o.sim.Calls()); n != 3 {
+		t.Errorf("%d calls, want those of the 3 known actions", n)
 	}
 }
 

@@ -36,11 +36,14 @@ type Config struct {
 	HoldProbe       time.Duration `default:"30s" env:"WORKER_HOLD_PROBE" help:"How often a held lane is probed." placeholder:"DURATION"`
 }
 
+// MaxRate is the highest limit: beyond it no slot could be kept to the time it is for.
+const MaxRate = 10_000
+
 // Validate names the first setting that cannot work.
 func (c Config) Validate() error {
 	switch {
-	case c.Rate < 0:
-		return errors.New("--rate: must be 0 (no limit) or more")
+	case c.Rate < 0 || c.Rate > MaxRate:
+		return fmt.Errorf("--rate: must be between 0 (no limit) and %d", MaxRate)
 	case c.ReplayShare <= 0 || c.ReplayShare > 1:
 		return errors.New("--replay-share: must be more than 0 and at most 1, for example 0.25")
 	case c.BreakerFailures < 1 || c.BreakerFailures > 10_000:
