@@ -43,8 +43,6 @@ const noLimit = "none"
 // workersRate is where a limit comes from that nobody has set.
 const workersRate = "WORKER_RATE"
 
-// mostCalls bounds a limit: what is faster needs none.
-const mostCalls = 10_000
 
 // Run lists limits, or sets one.
 func (c *limitCmd) Run(ctx context.Context, s streams) error {
@@ -137,8 +135,8 @@ func (c *limitCmd) usage() (rate int, err error) {
 	switch {
 	case err == nil && rate == 0:
 		return 0, fmt.Errorf("<N>: 0 would be no limit at all: say %s if you mean that; worker pause stops a lane", noLimit)
-	case err != nil || rate < 0 || rate > mostCalls:
-		return 0, fmt.Errorf("<N>: must be between 1 and %d calls per second, or %s, not %q", mostCalls, noLimit, c.Calls)
+	case err != nil || rate < 0 || rate > fleet.MaxRate:
+		return 0, fmt.Errorf("<N>: must be between 1 and %d calls per second, or %s, not %q", fleet.MaxRate, noLimit, c.Calls)
 	}
 	return rate, nil
 }

@@ -177,9 +177,9 @@ func (l *load) settled(ctx context.Context, w *watch) (left []string, err error)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		left, err := l.left(ctx, w)
-		if err != nil || len(left) == 0 {
-			return nil, err
+		left, still, err := l.left(ctx, w)
+		if err != nil || !still {
+			return left, err
 		}
 		select {
 		case <-tick.C:
@@ -191,23 +191,26 @@ func (l *load) settled(ctx context.Context, w *watch) (left []string, err error)
 	}
 }
 
-func (l *load) left(ctx context.Context, w *watch) (left []string, err error) {
+// left looks at the streams; still says that what is left may go by itself.
+func (l *load) left(ctx context.Context, w *watch) (left []string, still bool, err error) {
 	for _, s := range []struct {
 		stream  string
 		allowed int
 		what    string
+		passing bool
 	}{
-		{l.names.EventsStream(), 0, "events are still there"},
-		{l.names.LettersStream(), 0, "letters were written"},
-		{l.names.ResultsStream(), w.total(), "results have not reached their subscriber"},
+		{l.names.EventsStream(), 0, "events are still there", true},
+		{l.names.LettersStream(), 0, "letters were written", false},
+		{l.names.ResultsStream(), w.total(), "results have not reached their subscriber", true},
 	} {
 		stream, err := l.js.Stream(ctx, s.stream)
 		if err != nil {
-			return nil, fmt.Errorf("look at %s: %w", s.stream, err)
+			return nil, false, fmt.Errorf("look at %s: %w", s.stream, err)
 		}
 		if n := int(stream.CachedInfo().State.Msgs); n > s.allowed { //nolint:gosec // a count
 			left = append(left, fmt.Sprintf("%d %s", n-s.allowed, s.what))
+			still = still || s.passing
 		}
 	}
-	return left, nil
+	return left, still, nil
 }

@@ -132,7 +132,7 @@ func TestAgreed_many(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *camp) {
 		m := c.join()
 		g := m.gate("a")
-		for i := range 1100 {
+		for i := range 1030 {
 			do(t, g, fleet.Call{Tenant: strconv.Itoa(i), Key: "1"}, badTenant)
 		}
 		other := c.join()
