@@ -43,7 +43,6 @@ const noLimit = "none"
 // workersRate is where a limit comes from that nobody has set.
 const workersRate = "WORKER_RATE"
 
-
 // Run lists limits, or sets one.
 func (c *limitCmd) Run(ctx context.Context, s streams) error {
 	rate, err := c.usage()
