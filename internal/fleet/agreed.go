@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -83,23 +84,28 @@ func (a *agreed) learn(key string, e entry) (before, after record, news bool, er
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before, known := a.records[key]
-	if known && e.rev < before.rev {
+	switch {
+	case known && e.rev == before.rev:
+		before.seen = after.seen // what was added here since, ahead of the others, stays
+		a.records[key] = before
+		return before, before, false, nil
+	case known && e.rev < before.rev && time.Since(before.seen) < pollEvery/2: // a replica that lags
 		return before, before, false, nil
 	}
 	a.set(key, after)
-	return before, after, e.rev > before.rev, err
+	return before, after, true, err
 }
 
 // forget drops what the server does not hold any more. What was known a moment ago may
 // only be missing on a replica that lags.
-func (a *agreed) forget(prefix string, held map[string]entry) (gone []string) {
+func (a *agreed) forget(prefix string, held map[string]entry) (gone []Bar) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for key, r := range a.records {
 		if _, ok := held[key]; !ok && strings.HasPrefix(key, prefix) && time.Since(r.seen) > pollEvery/2 {
 			a.set(key, record{})
 			delete(a.records, key)
-			gone = append(gone, key)
+			gone = append(gone, r.bar)
 		}
 	}
 	return gone
@@ -133,18 +139,15 @@ func (f *Fleet) change(ctx context.Context, key string, edit func(b *Bar, now ti
 	if strings.HasPrefix(key, ownKeys) {
 		return f.agreed.edit(key, f.clock.now(), edit), nil
 	}
-	b, err := alter(ctx, f.bucket, f.clock, key, f.learn, func(b *Bar, now time.Time) (changed, keep bool) {
+	b, err := alter(ctx, f.bucket, f.clock, key, f.learn, func(b *Bar, now time.Time) (changed bool, keep time.Duration) {
 		changed = edit(b, now)
-		return changed, !b.blank()
-	}, barTTL)
+		return changed, b.keep()
+	})
 	if err != nil {
 		return f.agreed.bar(key), err
 	}
 	return b, nil
 }
-
-// barTTL is how long a record that nobody touches is kept: a tenant may never come back.
-const barTTL = 7 * 24 * time.Hour
 
 // edit changes a bar of this worker alone.
 func (a *agreed) edit(key string, now time.Time, edit func(b *Bar, now time.Time) bool) Bar {
@@ -157,11 +160,18 @@ func (a *agreed) edit(key string, now time.Time, edit func(b *Bar, now time.Time
 	return r.bar
 }
 
+// How long a record is kept, beside a time of its own.
+const (
+	forever time.Duration = 0
+	gone    time.Duration = -1 // it is removed
+)
+
 // alter edits one record by compare-and-set; one that cannot be read is begun anew.
+// Edit says how long the record is kept when nobody touches it.
 // Learn is told each state that is certain.
 func alter[T any](
 	ctx context.Context, b bucket, c *clock, key string, learn func(string, entry),
-	edit func(v *T, now time.Time) (changed, keep bool), ttl time.Duration,
+	edit func(v *T, now time.Time) (changed bool, keep time.Duration),
 ) (v T, err error) {
 	for try := range changeTries {
 		e, err := b.get(ctx, key)
@@ -175,16 +185,16 @@ func alter[T any](
 			}
 		}
 		changed, keep := edit(&v, c.now())
-		if !changed || (!keep && e.value == nil) {
+		if !changed || (keep == gone && e.value == nil) {
 			learn(key, e)
 			return v, nil
 		}
 		next := entry{at: c.now()}
-		if keep {
+		if keep != gone {
 			if next.value, err = json.Marshal(v); err != nil {
 				return v, fmt.Errorf("encode %q: %w", key, err)
 			}
-			next.rev, err = b.put(ctx, key, next.value, e.rev, ttl)
+			next.rev, err = b.put(ctx, key, next.value, e.rev, keep)
 		} else {
 			next.rev, err = b.remove(ctx, key, e.rev)
 		}
@@ -224,9 +234,22 @@ func (f *Fleet) refresh(ctx context.Context) error {
 		for key, e := range held {
 			f.learn(key, e)
 		}
-		if len(f.agreed.forget(prefix, held)) > 0 {
+		for _, gone := range f.agreed.forget(prefix, held) {
+			f.moved(gone, Bar{})
 			f.changed.changed()
 		}
+	}
+	return nil
+}
+
+// look reads single records, from the leader.
+func (f *Fleet) look(ctx context.Context, keys map[string]bool) error {
+	for key := range keys {
+		e, err := f.bucket.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		f.learn(key, e)
 	}
 	return nil
 }
@@ -234,29 +257,37 @@ func (f *Fleet) refresh(ctx context.Context) error {
 // watch keeps the copy up to date until the worker leaves. A change is heard of by the
 // message that makes it, which every client may listen to; a watcher of the bucket
 // would be a consumer for each worker, which the server's limits do not allow for.
-// The message may yet be refused, so it is a hint to read and nothing else.
-func (f *Fleet) watch(hints <-chan struct{}) {
-	next := time.NewTimer(pollEvery)
-	defer next.Stop()
+// The message may yet be refused, so it is a hint to read the key and nothing else.
+func (f *Fleet) watch(hints <-chan string) {
+	poll, again := time.NewTimer(pollEvery), time.NewTimer(pollEvery)
+	defer poll.Stop()
+	defer again.Stop()
+	recent := map[string]bool{} // keys that were read too early, perhaps
 	for {
-		soon := pollEvery/2 + rand.N(pollEvery/2) //nolint:gosec // spreads load
+		var err error
 		select {
-		case <-hints:
+		case key := <-hints:
+			keys := map[string]bool{key: true}
 			if sleep(f.ctx, hintDelay) != nil {
 				return
 			}
-			select { // those that came meanwhile are answered by the same read
-			case <-hints:
-			default:
+			for range len(hints) { // those that came meanwhile are answered by the same read
+				keys[<-hints] = true
 			}
-			soon = hintAgain
-		case <-next.C:
+			err = f.look(f.ctx, keys)
+			maps.Copy(recent, keys)
+			again.Reset(hintAgain)
+		case <-again.C:
+			err = f.look(f.ctx, recent)
+			clear(recent)
+		case <-poll.C:
+			err = f.refresh(f.ctx)
+			poll.Reset(pollEvery/2 + rand.N(pollEvery/2)) //nolint:gosec // spreads load
 		case <-f.ctx.Done():
 			return
 		}
-		if err := f.refresh(f.ctx); err != nil && f.ctx.Err() == nil {
-			soon = f.unreachable("what the fleet agreed on", err)
+		if err != nil && f.ctx.Err() == nil {
+			poll.Reset(f.unreachable("what the fleet agreed on", err))
 		}
-		next.Reset(soon)
 	}
 }

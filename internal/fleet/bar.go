@@ -29,23 +29,25 @@ const (
 // Bar is what stands in the way of calls, an open breaker or a hold, and what is
 // known on the way there. It is a record of the fleet; times are the server's.
 type Bar struct {
-	Kind      Kind      `json:"kind"`
-	Name      string    `json:"name"`                // the lane, credential, action or tenant
-	Since     time.Time `json:"since,omitzero"`      // when it shut; zero while it is not shut
-	Code      string    `json:"code,omitempty"`      // what shut it, as the vendor or we call it
-	Why       string    `json:"why,omitempty"`       // the same for people; masked
-	RequestID string    `json:"requestId,omitempty"` // the vendor's
-	By        string    `json:"by,omitempty"`        // the worker that shut it
-	ProbeAt   time.Time `json:"probeAt,omitzero"`    // when it may be probed
-	Probe     *Claim    `json:"probe,omitempty"`     // who probes
-	Failed    []Witness `json:"failed,omitempty"`    // of a breaker that is not open: failures in a row
-	Events    []string  `json:"events,omitempty"`    // of a tenant: keys of the events that failed in a row
+	Kind      Kind          `json:"kind"`
+	Name      string        `json:"name"`                // the lane, credential, action or tenant
+	Since     time.Time     `json:"since,omitzero"`      // when it shut; zero while it is not shut
+	Code      string        `json:"code,omitempty"`      // what shut it, as the vendor or we call it
+	Why       string        `json:"why,omitempty"`       // the same for people; masked
+	RequestID string        `json:"requestId,omitempty"` // the vendor's
+	By        string        `json:"by,omitempty"`        // the worker that shut it
+	ProbeAt   time.Time     `json:"probeAt,omitzero"`    // when it may be probed
+	Every     time.Duration `json:"every,omitzero"`      // how far away that was when it was set
+	Probe     *Claim        `json:"probe,omitempty"`     // who probes
+	Failed    []Witness     `json:"failed,omitempty"`    // of a breaker that is not open: failures in a row
+	Events    []string      `json:"events,omitempty"`    // of a tenant: keys of the events that failed in a row
 }
 
 // Claim is a call's right to be the one probe.
 type Claim struct {
-	By    string    `json:"by"` // worker, lane and event
-	Until time.Time `json:"until"`
+	By    string        `json:"by"` // worker, lane and event
+	Until time.Time     `json:"until"`
+	Lease time.Duration `json:"lease"` // how long it was when it was made
 }
 
 // Witness is a worker that has seen calls fail with no success in between.
@@ -61,25 +63,37 @@ func (b Bar) Shut() bool { return !b.Since.IsZero() }
 // blank reports whether the bar says nothing at all.
 func (b Bar) blank() bool { return !b.Shut() && len(b.Failed) == 0 && len(b.Events) == 0 }
 
+// keep is how long the record stays that nobody touches: a tenant may never come back,
+// and there may be thousands of which one event failed.
+func (b Bar) keep() time.Duration {
+	switch {
+	case b.blank():
+		return gone
+	case b.Shut():
+		return 7 * 24 * time.Hour
+	}
+	return time.Hour
+}
+
 // due is how long a probe must wait; 0 is now. A claim counts until it runs out: the
-// worker that made it may have died. Nothing is ever set further ahead than most: what
-// is was set by a server's clock that has been put back since, and counts for nothing.
-func (b Bar) due(now time.Time, most time.Duration) time.Duration {
-	if p := b.Probe; p != nil && p.Until.After(now) && p.Until.Sub(now) <= most {
+// worker that made it may have died. What is further ahead than it was when it was set
+// was set by a server's clock that has been put back since, and counts for nothing.
+func (b Bar) due(now time.Time) time.Duration {
+	if p := b.Probe; p != nil && p.Until.After(now) && p.Until.Sub(now) <= p.Lease+clockSlack {
 		return p.Until.Sub(now)
 	}
-	if wait := b.ProbeAt.Sub(now); wait > 0 && wait <= most {
+	if wait := b.ProbeAt.Sub(now); wait > 0 && wait <= b.Every+clockSlack {
 		return wait
 	}
 	return 0
 }
 
 // claim takes the probe for a call.
-func (b *Bar) claim(by string, now time.Time, lease, most time.Duration) bool {
-	if !b.Shut() || b.due(now, most) > 0 {
+func (b *Bar) claim(by string, now time.Time, lease time.Duration) bool {
+	if !b.Shut() || b.due(now) > 0 {
 		return false
 	}
-	b.Probe = &Claim{By: by, Until: now.Add(lease)}
+	b.Probe = &Claim{By: by, Until: now.Add(lease), Lease: lease}
 	return true
 }
 
@@ -97,15 +111,17 @@ func (b *Bar) shut(flt *fault.Error, by string, now time.Time, probeIn time.Dura
 	if b.Shut() {
 		return false
 	}
-	b.Since, b.ProbeAt, b.By, b.Failed = now, now.Add(probeIn), by, nil
+	b.Since, b.ProbeAt, b.Every, b.By, b.Failed = now, now.Add(probeIn), probeIn, by, nil
 	b.explain(flt)
 	return true
 }
 
 // again keeps calls back for longer: the probe has failed.
 func (b *Bar) again(flt *fault.Error, now time.Time, probeIn time.Duration) {
-	b.Probe, b.ProbeAt = nil, now.Add(probeIn)
-	b.explain(flt)
+	b.Probe, b.ProbeAt, b.Every = nil, now.Add(probeIn), probeIn
+	if b.Kind == Breaker || flt.Scope != "" && Kind(flt.Scope) == b.Kind {
+		b.explain(flt) // an outage meanwhile is not what a hold is about
+	}
 }
 
 func (b *Bar) explain(flt *fault.Error) {

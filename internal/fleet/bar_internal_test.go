@@ -84,37 +84,37 @@ func TestBar_event(t *testing.T) {
 // TestBar_claim: there is one probe at a time, a claim runs out, and what a server's
 // clock that was put back since has set counts for nothing.
 func TestBar_claim(t *testing.T) {
-	const lease, most = 40 * time.Second, 41 * time.Second
+	const lease = 40 * time.Second
 	now := time.Now()
 	at := func(d time.Duration) time.Time { return now.Add(d) }
-	b := Bar{}
-	if b.claim("a", now, lease, most) {
+	b := Bar{Kind: Breaker}
+	if b.claim("a", now, lease) {
 		t.Error("a bar that is not shut can be probed")
 	}
 	b.shut(&fault.Error{Code: "Bad", Message: "no", RequestID: "r"}, "a", now, 30*time.Second)
-	if b.claim("a", at(30*time.Second-1), lease, most) || !b.claim("a", at(30*time.Second), lease, most) {
+	if b.claim("a", at(30*time.Second-1), lease) || !b.claim("a", at(30*time.Second), lease) {
 		t.Error("a probe is possible before its time, or not when it has come")
 	}
 	for _, who := range []string{"a", "b"} {
-		if b.claim(who, at(70*time.Second-1), lease, most) {
+		if b.claim(who, at(70*time.Second-1), lease) {
 			t.Errorf("%s claims a probe that a makes", who)
 		}
 	}
-	if b.drop("b") || !b.drop("a") || !b.claim("b", at(31*time.Second), lease, most) {
+	if b.drop("b") || !b.drop("a") || !b.claim("b", at(31*time.Second), lease) {
 		t.Error("a claim is given back by somebody else, or not by its owner, or cannot be had then")
 	}
-	if !b.claim("a", at(71*time.Second), lease, most) {
+	if !b.claim("a", at(71*time.Second), lease) {
 		t.Error("a claim does not run out")
 	}
 	b.again(&fault.Error{Code: "Worse"}, at(80*time.Second), 30*time.Second)
-	if got := b.due(at(81*time.Second), most); got != 29*time.Second || b.Code != "Worse" || b.Probe != nil {
+	if got := b.due(at(81 * time.Second)); got != 29*time.Second || b.Code != "Worse" || b.Probe != nil {
 		t.Errorf("after a probe that failed %+v is due in %v, want 29s", b, got)
 	}
 	for name, far := range map[string]Bar{
 		"a probe's time": {Since: now, ProbeAt: at(time.Hour)},
 		"a claim":        {Since: now, Probe: &Claim{By: "x", Until: at(time.Hour)}},
 	} {
-		if got := far.due(now, most); got != 0 {
+		if got := far.due(now); got != 0 {
 			t.Errorf("%s set by a clock an hour ahead keeps probes away for %v, want it to count for nothing", name, got)
 		}
 	}

@@ -133,17 +133,26 @@ func (b *breaker) watched(call func() ([]byte, error)) (data []byte, slow bool, 
 	defer func() { crash = recover() }()
 	start := time.Now()
 	data, err = call()
-	f := b.gate.fleet
-	slow = err == nil && f.slow > 0 && time.Since(start) > f.slow
+	slow = err == nil && b.slow(time.Since(start))
 	switch {
 	case slow:
-		b.note(&fault.Error{Kind: fault.Transient, Code: "Slow", Message: "an answer took longer than " + f.slow.String()})
+		b.note(b.tooSlow())
 	case err == nil || kindIn(err, fault.Permanent) && !unasked(err):
 		b.note(nil)
 	case kindIn(err, fault.Transient) && !unasked(err):
 		b.note(fault.Of(err))
 	}
 	return data, slow, nil, err
+}
+
+// slow reports whether a success took too long.
+func (b *breaker) slow(took time.Duration) bool {
+	return b.gate.fleet.slow > 0 && took > b.gate.fleet.slow
+}
+
+// tooSlow is what such a success says about the vendor.
+func (b *breaker) tooSlow() *fault.Error {
+	return &fault.Error{Kind: fault.Transient, Code: "Slow", Message: "an answer took longer than " + b.gate.fleet.slow.String()}
 }
 
 // note keeps what a call said about the vendor until the fleet is told of it. In good
@@ -195,12 +204,26 @@ func (b *breaker) report() {
 			return true
 		})
 		if err != nil {
-			f.unreachable("a failing vendor", err)
+			if sleep(f.ctx, f.unreachable("a failing vendor", err)) != nil {
+				return
+			}
+			b.untold(failed, worked)
+			continue
 		}
 		if opened {
 			b.gate.transition(ofFleet, "closed", "open", why)
 		}
 	}
+}
+
+// untold keeps what could not be told.
+func (b *breaker) untold(failed int, worked bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inARow > 0 { // else a success has ended the row meanwhile
+		b.failed += failed
+	}
+	b.worked, b.reporting = b.worked || worked, true
 }
 
 // lastFailure is why the breaker opens; nil if it does not.

@@ -47,9 +47,10 @@ func (m *member) open(lane string) *fleet.Gate {
 	return m.gate(lane)
 }
 
-// enterSpread is how much longer than it has to a lane waits to probe at most, lest
+// enterSpread is how much longer than it has to a lane waits to probe at most, also one
+// whose worker shut the hold, lest
 // those of all members come at once.
-const enterSpread = 500 * time.Millisecond
+const enterSpread = 1500 * time.Millisecond
 
 func times(n int, err error) []error {
 	errs := make([]error, n)
@@ -214,11 +215,11 @@ func TestBreaker_late(t *testing.T) {
 		enter(t, g)
 		start := time.Now()
 		out, probe, err := g.Do(t.Context(), fleet.Call{}, func(context.Context) ([]byte, error) {
-			time.Sleep(20 * time.Second)
+			time.Sleep(17 * time.Second)
 			return []byte("done"), nil
 		})
 		wg.Wait()
-		if string(out) != "done" || !probe || err != nil || time.Since(start) != 20*time.Second || m.state("a") != "closed" {
+		if string(out) != "done" || !probe || err != nil || time.Since(start) != 17*time.Second || m.state("a") != "closed" {
 			t.Errorf("the probe: %q, %t, %v; the breaker is %s, want it closed", out, probe, err, m.state("a"))
 		}
 		m.fail("a", 4)

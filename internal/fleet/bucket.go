@@ -80,6 +80,23 @@ func (b bucket) get(ctx context.Context, key string) (entry, error) {
 	return found, nil
 }
 
+// time asks the leader of the bucket's stream for the time.
+func (b bucket) time(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	msg, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+b.stream, nil)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	var answer struct {
+		Time time.Time `json:"ts"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Time.IsZero() {
+		return time.Time{}, fmt.Errorf("ask for the time: no time in the answer: %w", err)
+	}
+	return answer.Time, nil
+}
+
 // put writes a key on condition that it still is at rev, and gives the new revision.
 // A record that outlives ttl vanishes; 0 is never.
 func (b bucket) put(ctx context.Context, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
@@ -120,7 +137,7 @@ func (b bucket) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.Pu
 // With replicas it may be a moment old.
 func (b bucket) all(ctx context.Context, prefix string) (map[string]entry, error) {
 	msgs, err := stream.Match(ctx, b.nc, b.stream, b.prefix+prefix+">")
-	if err != nil && strings.Contains(err.Error(), "413") { // too many for one answer
+	if errors.Is(err, stream.ErrTooMany) {
 		return b.each(ctx, prefix)
 	}
 	if err != nil {

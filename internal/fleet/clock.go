@@ -18,7 +18,12 @@ type clock struct {
 	mu        sync.Mutex
 	low, high time.Time     // the server's time at base lies between these
 	heard     time.Duration // since base, when that was last known so well
+	stepped   time.Duration // since base, when the server's clock was last found to have moved
 }
+
+// steppedBy is how far the server's clock must have moved to have been set: less is the
+// difference between two servers' that are kept right, which slots have room for.
+const steppedBy = 5 * time.Millisecond
 
 func newClock() *clock { return &clock{base: time.Now()} }
 
@@ -31,6 +36,9 @@ func (c *clock) saw(stored, sent, confirmed time.Time) {
 	defer c.mu.Unlock()
 	now := confirmed.Sub(c.base)
 	if !c.high.IsZero() {
+		if low.Sub(c.high) > steppedBy || c.low.Sub(high) > steppedBy {
+			c.stepped = now
+		}
 		slack := time.Duration(drift * float64(now-c.heard))
 		if l := c.low.Add(-slack); l.After(low) && !l.After(high) {
 			low = l
@@ -44,6 +52,20 @@ func (c *clock) saw(stored, sent, confirmed time.Time) {
 
 // now is the server's time at present. Before anything was heard it is ours.
 func (c *clock) now() time.Time { return c.zero().Add(time.Since(c.base)) }
+
+// settled reports whether the server's clock has not been found to move for d.
+func (c *clock) settled(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stepped == 0 || time.Since(c.base)-c.stepped >= d
+}
+
+// fresh reports whether the server's time was heard of within d.
+func (c *clock) fresh(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.high.IsZero() && time.Since(c.base)-c.heard <= d
+}
 
 // latest is the latest that the server's time can be at present.
 func (c *clock) latest() time.Time {

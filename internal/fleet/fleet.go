@@ -94,9 +94,10 @@ type Fleet struct {
 
 	mu        sync.Mutex
 	gates     map[string]*Gate
-	quotas    map[string]*quota // by vendor action: routes of one action share it
-	refutedAt map[string]time.Time
-	warned    time.Time // when the broker was last said to be away
+	quotas    map[string]*quota    // by vendor action: routes of one action share it
+	refutedAt map[string]time.Time // holds of ours that others have ended
+	answering string               // the bar whose probe this worker is telling the answer of
+	warned    time.Time            // when the broker was last said to be away
 }
 
 // Join makes a worker a member: it says that it is there, and learns what the others
@@ -109,7 +110,7 @@ func Join(ctx context.Context, cfg Config, m Member) (*Fleet, error) {
 	}
 	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate}
 	f.ctx, f.end = context.WithCancel(context.WithoutCancel(ctx))
-	hints := make(chan struct{}, 1)
+	hints := make(chan string, 256)
 	if err := f.join(ctx, m, hints); err != nil {
 		f.end()
 		f.deaf()
@@ -120,15 +121,15 @@ func Join(ctx context.Context, cfg Config, m Member) (*Fleet, error) {
 	return f, nil
 }
 
-func (f *Fleet) join(ctx context.Context, m Member, hints chan<- struct{}) (err error) {
+func (f *Fleet) join(ctx context.Context, m Member, hints chan<- string) (err error) {
 	if f.metrics, err = newMetrics(m.Meter, f); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	for _, keys := range []string{gateKeys, tenantKeys} {
-		sub, err := m.NC.Subscribe(f.bucket.prefix+keys+">", func(*nats.Msg) {
+		sub, err := m.NC.Subscribe(f.bucket.prefix+keys+">", func(msg *nats.Msg) {
 			select {
-			case hints <- struct{}{}:
-			default:
+			case hints <- strings.TrimPrefix(msg.Subject, f.bucket.prefix):
+			default: // the poll makes up for it
 			}
 		})
 		if err != nil {
@@ -167,11 +168,6 @@ func (f *Fleet) ID() string { return f.id }
 
 // ProbeEvery is the longest time between two probes of anything shut.
 func (f *Fleet) ProbeEvery() time.Duration { return max(f.cfg.BreakerCooldown, f.cfg.HoldProbe) }
-
-// probeMost is the longest a probe is ever put off.
-func (f *Fleet) probeMost() time.Duration {
-	return max(f.ProbeEvery(), f.callTimeout+callLease) + time.Second
-}
 
 // Gate gives the gate of a route's lane, the same one each time. The credential
 // names the key the route's product is called with: a fault of that scope holds

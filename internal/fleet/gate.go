@@ -60,14 +60,21 @@ func (g *Gate) Limit() int { return g.quota.limit() }
 // fleet's one probe, or its worker's own: the lane may take one event only and must see
 // it through before it enters again.
 func (g *Gate) Enter(ctx context.Context) (probe bool, err error) {
-	for spread := false; ; {
+	var turn time.Time // when this lane's chance at a probe comes
+	for {
 		changed := g.fleet.changed.wait()
 		wait, shut, probe := g.look()
-		if wait == 0 && (!shut || spread) {
-			return probe, context.Cause(ctx)
+		switch {
+		case wait != 0:
+			turn = time.Time{}
+		case shut && turn.IsZero():
+			turn = time.Now().Add(rand.N(probeSpread)) //nolint:gosec // spreads load, guards nothing
+			fallthrough
+		case shut && time.Until(turn) > 0:
+			wait = time.Until(turn)
 		}
-		if spread = wait == 0; spread {
-			wait = rand.N(probeSpread) //nolint:gosec // spreads load, guards nothing
+		if wait == 0 {
+			return probe, context.Cause(ctx)
 		}
 		if err := g.rest(ctx, wait, changed); err != nil {
 			return false, err
@@ -99,7 +106,7 @@ func (g *Gate) Check(c Call) error {
 	now := f.clock.now()
 	for _, key := range g.inWay(c) {
 		if b := f.agreed.bar(key); b.Shut() {
-			if wait := b.due(now, f.probeMost()); wait > 0 {
+			if wait := b.due(now); wait > 0 {
 				return f.closed(b, wait)
 			}
 		}
@@ -129,8 +136,12 @@ func (g *Gate) Do(ctx context.Context, c Call, call func(context.Context) ([]byt
 	defer func() { g.settle(c, claims, outcome) }()
 	if slices.ContainsFunc(claims, func(cl claim) bool { return cl.key == g.breakerKey }) {
 		// The fleet asks whether the vendor is back, whatever this worker has seen of it.
-		out, outcome = call(ctx)
-		return out, true, outcome
+		start := time.Now()
+		out, err = call(ctx)
+		if outcome = err; err == nil && g.breaker.slow(time.Since(start)) {
+			outcome = g.breaker.tooSlow()
+		}
+		return out, true, err
 	}
 	out, probe, outcome = g.breaker.execute(func() ([]byte, error) { return call(ctx) })
 	return out, probe || len(claims) > 0, outcome
@@ -154,7 +165,7 @@ func (g *Gate) take(ctx context.Context, c Call) (claims []claim, err error) {
 		}
 		ours := false
 		b, err := f.change(ctx, key, func(b *Bar, now time.Time) bool {
-			ours = b.claim(by, now, f.callTimeout+callLease, f.probeMost())
+			ours = b.claim(by, now, f.callTimeout+callLease)
 			return ours
 		})
 		switch {
@@ -165,7 +176,7 @@ func (g *Gate) take(ctx context.Context, c Call) (claims []claim, err error) {
 			claims = append(claims, claim{key, by})
 		case b.Shut():
 			g.drop(claims)
-			return nil, f.closed(b, b.due(f.clock.now(), f.probeMost()))
+			return nil, f.closed(b, b.due(f.clock.now()))
 		}
 	}
 	return claims, nil
@@ -190,7 +201,10 @@ func (g *Gate) look() (wait time.Duration, shut, probe bool) {
 		now := f.clock.now()
 		for _, key := range g.bars {
 			if b := f.agreed.bar(key); b.Shut() {
-				shut, wait = true, max(wait, b.due(now, f.probeMost()))
+				shut, wait = true, max(wait, b.due(now))
+				if b.Kind != Breaker && b.By == f.id { // the fault may be ours: others ask first, if there are any
+					wait = max(wait, b.ProbeAt.Add(2*probeSpread).Sub(now))
+				}
 				open = open && key != g.breakerKey
 			}
 		}

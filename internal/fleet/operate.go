@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"essworker/internal/mask"
 	"essworker/internal/stream"
 )
 
@@ -115,21 +116,21 @@ func (v *Overview) add(key string, e entry) error {
 // until it is set again or reset. L.At is filled in. It gives what was set before; the
 // zero Limit is nothing.
 func (o *Office) SetLimit(ctx context.Context, action string, l Limit) (before Limit, err error) {
-	l.At = time.Now().UTC()
-	err = o.set(ctx, limitKey(action), func(was *Limit) bool { before, *was = *was, l; return true })
+	l.At, l.Why = time.Now().UTC(), mask.Text(l.Why)
+	err = o.set(ctx, limitKey(action), func(was *Limit) time.Duration { before, *was = *was, l; return forever })
 	return before, err
 }
 
 // ResetLimit gives an action back to WORKER_RATE. It gives what was set before.
 func (o *Office) ResetLimit(ctx context.Context, action string) (before Limit, err error) {
-	err = o.set(ctx, limitKey(action), func(was *Limit) bool { before, *was = *was, Limit{}; return false })
+	err = o.set(ctx, limitKey(action), func(was *Limit) time.Duration { before, *was = *was, Limit{}; return gone })
 	return before, err
 }
 
-func (o *Office) set(ctx context.Context, key string, edit func(*Limit) (keep bool)) error {
-	_, err := alter(ctx, o.bucket, o.clock, key, func(string, entry) {}, func(l *Limit, _ time.Time) (changed, keep bool) {
+func (o *Office) set(ctx context.Context, key string, edit func(*Limit) (keep time.Duration)) error {
+	_, err := alter(ctx, o.bucket, o.clock, key, func(string, entry) {}, func(l *Limit, _ time.Time) (changed bool, keep time.Duration) {
 		return true, edit(l)
-	}, 0)
+	})
 	return err
 }
 
@@ -137,11 +138,14 @@ func (o *Office) set(ctx context.Context, key string, edit func(*Limit) (keep bo
 // The stopping itself is the broker's to do, see package topology. P.At is filled in.
 func (o *Office) NotePause(ctx context.Context, lane string, p Pause) error {
 	stopped := p != Pause{}
-	_, err := alter(ctx, o.bucket, o.clock, pauseKey(lane), func(string, entry) {}, func(was *Pause, _ time.Time) (changed, keep bool) {
+	_, err := alter(ctx, o.bucket, o.clock, pauseKey(lane), func(string, entry) {}, func(was *Pause, _ time.Time) (changed bool, keep time.Duration) {
 		*was = p
-		was.At = time.Now().UTC()
-		return true, stopped
-	}, 0)
+		was.At, was.Why = time.Now().UTC(), mask.Text(p.Why)
+		if !stopped {
+			return true, gone
+		}
+		return true, forever
+	})
 	return err
 }
 

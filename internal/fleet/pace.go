@@ -58,7 +58,9 @@ func (p push) pace(limit float64, now time.Time) float64 {
 	if p.At.IsZero() {
 		return limit
 	}
-	return min(limit, p.Pace+max(0, now.Sub(p.At).Seconds())*paceClimb*limit)
+	// A worker without a limit, if there is one, does not know what to halve.
+	from := max(p.Pace, min(paceFloor, limit))
+	return min(limit, from+max(0, now.Sub(p.At).Seconds())*paceClimb*limit)
 }
 
 // last is the push in force; none if it was set by a server's clock put back since.
@@ -94,19 +96,21 @@ func (q *quota) pushed() time.Time {
 // given out too, and halves the pace: here at once, and in the whole fleet.
 func (q *quota) push(ctx context.Context, d time.Duration) {
 	f, limit := q.fleet, float64(q.limit())
-	edit := func(p *push, now time.Time) (changed, keep bool) {
-		p.Void = latest(p.Void, now.Add(d))
-		if now.Sub(p.At) >= pushOnce {
-			p.Pace, p.At = max(p.pace(limit, now)/2, min(paceFloor, limit)), now
+	edit := func(p *push, now time.Time) (changed bool, keep time.Duration) {
+		if void := now.Add(d); void.Sub(p.Void) > pushOnce/10 { // calls in flight together are refused together
+			p.Void, changed = void, true
 		}
-		return true, true
+		if now.Sub(p.At) >= pushOnce {
+			p.Pace, p.At, changed = max(p.pace(limit, now)/2, min(paceFloor, limit)), now, true
+		}
+		return changed, d + pushTTL
 	}
 	f.agreed.mu.Lock()
 	r := f.agreed.records[q.pushKey]
 	edit(&r.push, f.clock.now())
 	f.agreed.records[q.pushKey] = r
 	f.agreed.mu.Unlock()
-	if _, err := alter(ctx, f.bucket, f.clock, q.pushKey, f.learn, edit, d+pushTTL); err != nil {
+	if _, err := alter(ctx, f.bucket, f.clock, q.pushKey, f.learn, edit); err != nil {
 		f.unreachable("a throttled answer", err)
 	}
 }

@@ -197,9 +197,9 @@ func TestLook(t *testing.T) {
 		near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < 2*time.Second })
 		want := fleet.Overview{
 			Bars: []fleet.Bar{
-				{Kind: fleet.Action, Name: "ess.c", Since: opened, Code: "Bad-action", Why: "mend it", RequestID: "r-1", By: m.ID(), ProbeAt: opened.Add(holdProbe)},
-				{Kind: fleet.Breaker, Name: "b", Since: opened, Code: "InternalError", By: m.ID(), ProbeAt: opened.Add(cooldown)},
-				{Kind: fleet.Tenant, Name: "t", Since: opened, Code: "Bad-tenant", Why: "mend it", RequestID: "r-1", By: m.ID(), ProbeAt: opened.Add(holdProbe), Events: []string{"1", "2", "3"}},
+				{Kind: fleet.Action, Name: "ess.c", Since: opened, Code: "Bad-action", Why: "mend it", RequestID: "r-1", By: m.ID(), ProbeAt: opened.Add(holdProbe), Every: holdProbe},
+				{Kind: fleet.Breaker, Name: "b", Since: opened, Code: "InternalError", By: m.ID(), ProbeAt: opened.Add(cooldown), Every: cooldown},
+				{Kind: fleet.Tenant, Name: "t", Since: opened, Code: "Bad-tenant", Why: "mend it", RequestID: "r-1", By: m.ID(), ProbeAt: opened.Add(holdProbe), Every: holdProbe, Events: []string{"1", "2", "3"}},
 			},
 			Limits: map[string]fleet.Limit{"ess.g": {Rate: 7, Why: "they asked", By: "ann", At: opened}},
 			Pauses: map[string]fleet.Pause{"h": {Why: "a release", By: "bob", At: opened}},

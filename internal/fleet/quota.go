@@ -30,6 +30,12 @@ const (
 	spread = 10 * time.Millisecond
 	// clockSlack is more than a clock that is kept right is ever put back by.
 	clockSlack = time.Second
+	// clockFresh is how long after the server's time was heard of a reservation need not
+	// ask when it was stored.
+	clockFresh = time.Second
+	// longestPause is how long the next look at the record is put off at most: what keeps
+	// everybody waiting may be lifted.
+	longestPause = time.Second
 	// forgotten is when who competed a while ago says nothing any more.
 	forgotten = 30 * time.Second
 )
@@ -175,6 +181,10 @@ func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Dura
 		return 0, nil
 	}
 	most := ahead(gap)
+	if !q.fleet.clock.settled(most) { // slots given out before the server's clock moved run out first
+		q.known = false
+		return most / 2, nil
+	}
 	from := latest(latest(q.record.free(q.at.at), q.lost), q.void())
 	full := from.Sub(now)
 	if waiting = q.refuse(waiting, now, full); len(waiting) == 0 {
@@ -182,7 +192,7 @@ func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Dura
 	}
 	if full > most-gap {
 		q.known = q.known && q.crowd == 1 // 0 is unknown: others may well have written
-		return full - (most - gap) + q.scatter(), nil
+		return min(full-(most-gap)+q.scatter(), longestPause), nil
 	}
 	next := q.record
 	next.From, next.Gap, next.Slots, next.Times = from, gap, 0, q.record.Times+1
@@ -242,9 +252,9 @@ func (q *quota) write(ctx context.Context, next reservation) (first time.Time, e
 		q.crowd = (q.crowd + others + 1) / 2
 	}
 	q.mine = next.Times
-	if next.From.After(q.fleet.clock.latest()) {
-		// It was stored before that, and need not be known when. Under load it is always
-		// so: one message less, and nothing wasted if others have written meanwhile.
+	if q.lost.IsZero() && next.From.After(q.fleet.clock.latest()) && q.fleet.clock.fresh(clockFresh) {
+		// It was stored before that, and need not be known when. Under load it is nearly
+		// always so: one message less, and nothing wasted if others have written meanwhile.
 		q.record, q.at, q.known = next, entry{rev: rev}, q.crowd <= 1
 		return next.From, nil
 	}
@@ -254,9 +264,10 @@ func (q *quota) write(ctx context.Context, next reservation) (first time.Time, e
 	}
 	q.fleet.clock.saw(stored.at, sent, confirmed)
 	first = next.first(stored.at)
-	if first.Sub(q.fleet.clock.now()) > ahead(next.Gap)+clockSlack {
+	if !q.fleet.clock.settled(ahead(next.Gap)) || first.Sub(q.fleet.clock.now()) > ahead(next.Gap)+clockSlack {
 		return time.Time{}, nil
 	}
+	q.lost = time.Time{}
 	q.record, q.at, q.known = next, stored, q.crowd <= 1 // others will have written before we do again
 	return first, nil
 }
@@ -272,7 +283,9 @@ func (q *quota) refresh(ctx context.Context) (err error) {
 		if q.at, err = q.fleet.bucket.get(ctx, q.key); err != nil {
 			return err
 		}
-		q.read()
+		if err := q.read(ctx); err != nil {
+			return err
+		}
 		q.known = true
 	}
 	if q.mine == 0 || q.mine > q.record.Times {
@@ -284,8 +297,9 @@ func (q *quota) refresh(ctx context.Context) (err error) {
 // read takes in what was stored. A record that is gone, cannot be read, or was set by a
 // server's clock that has been put back since, is begun anew: behind the slots that may
 // have been given out of it.
-func (q *quota) read() {
-	now := q.fleet.clock.now()
+func (q *quota) read(ctx context.Context) error {
+	f := q.fleet
+	now := f.clock.now()
 	most, lost := ahead(q.gap(now)), q.record.Times > 0
 	q.record = reservation{}
 	if q.at.value != nil {
@@ -296,15 +310,24 @@ func (q *quota) read() {
 			}
 		}
 	}
-	if q.record.free(q.at.at).Sub(now) > most+clockSlack {
-		q.record, q.at.at, lost = reservation{}, time.Time{}, true
+	if future := func() bool { return q.record.free(q.at.at).Sub(f.clock.now()) > most+clockSlack }; future() {
+		sent := time.Now()
+		server, err := f.bucket.time(ctx) // perhaps it is our idea of the time that is wrong
+		if err != nil {
+			return err
+		}
+		f.clock.saw(server, sent, time.Now())
+		if now = f.clock.now(); future() {
+			q.record, q.at.at, lost = reservation{}, time.Time{}, true
+		}
 	}
 	switch {
 	case q.record.Times > 0:
 		q.lost = time.Time{}
-	case lost && q.lost.IsZero():
+	case lost && (q.lost.IsZero() || q.lost.Sub(now) > most):
 		q.lost = now.Add(most)
 	}
+	return nil
 }
 
 // ahead is how far ahead slots of a gap are given out.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"essworker/internal/fault"
+	"essworker/internal/mask"
 )
 
 // ownKeys begin the keys of bars that are this worker's alone and never written.
@@ -25,7 +26,9 @@ func (g *Gate) settle(c Call, claims []claim, err error) {
 	}
 	flt := fault.Of(err)
 	for _, cl := range claims {
-		g.answered(cl.key, flt)
+		if err := g.answered(cl.key, flt); err != nil {
+			f.tasks.Go(func() { g.insist(cl.key, flt, err) })
+		}
 	}
 	switch {
 	case flt == nil:
@@ -48,9 +51,11 @@ func (g *Gate) settle(c Call, claims []claim, err error) {
 }
 
 // answered takes in the answer to the fleet's probe of a bar.
-func (g *Gate) answered(key string, flt *fault.Error) {
+func (g *Gate) answered(key string, flt *fault.Error) error {
 	f := g.fleet
 	var before Bar
+	f.answer(key)
+	defer f.answer("")
 	after, err := f.change(f.ctx, key, func(b *Bar, now time.Time) bool {
 		before = *b
 		if !b.Shut() {
@@ -69,7 +74,7 @@ func (g *Gate) answered(key string, flt *fault.Error) {
 	})
 	switch {
 	case err != nil:
-		f.unreachable("the answer to a probe", err) // the claim runs out, and somebody probes again
+		return err
 	case !before.Shut():
 	case before.Kind == Breaker && after.Shut():
 		g.transition(ofFleet, "half-open", "open", flt)
@@ -78,6 +83,20 @@ func (g *Gate) answered(key string, flt *fault.Error) {
 	case !after.Shut():
 		g.ended(before)
 	}
+	return nil
+}
+
+// insist tells the fleet the answer to a probe that it could not be told at once, until
+// the claim runs out and somebody probes again.
+func (g *Gate) insist(key string, flt *fault.Error, err error) {
+	f := g.fleet
+	for end := time.Now().Add(f.callTimeout); err != nil && time.Now().Before(end); {
+		if sleep(f.ctx, f.unreachable("the answer to a probe", err)) != nil {
+			return
+		}
+		err = g.answered(key, flt)
+	}
+	f.changed.changed()
 }
 
 // hold begins the hold of a fault's scope for the whole fleet, or, if the others have
@@ -88,8 +107,8 @@ func (g *Gate) hold(flt *fault.Error) {
 	if flt.Scope == fault.Credential {
 		kind, name, key = Credential, g.credential, credentialKey(g.credential)
 	}
-	if f.refuted(key) {
-		key = ownKeys + key
+	if own := ownKeys + key; f.refuted(key) || f.agreed.bar(own).Shut() {
+		key = own
 	}
 	began := false
 	_, err := f.change(f.ctx, key, func(b *Bar, now time.Time) bool {
@@ -111,7 +130,7 @@ func (g *Gate) tenantFailed(c Call, flt *fault.Error) {
 	f := g.fleet
 	began := false
 	_, err := f.change(f.ctx, tenantKey(c.Tenant), func(b *Bar, now time.Time) bool {
-		b.Kind, b.Name, began = Tenant, c.Tenant, false
+		b.Kind, b.Name, began = Tenant, mask.Text(c.Tenant), false
 		if b.Shut() {
 			return false
 		}
@@ -173,16 +192,16 @@ func (f *Fleet) moved(before, after Bar) {
 		if g, ok := f.gates[name]; ok {
 			g.breaker.reset()
 		}
-	case kind != Tenant && before.Shut() && before.By == f.id && !strings.HasPrefix(lastProber(before), f.id+"/"):
+	case kind != Tenant && before.Shut() && before.By == f.id && f.answering != holdKey(kind, name):
 		f.refutedAt[holdKey(kind, name)] = time.Now()
 	}
 }
 
-func lastProber(b Bar) string {
-	if b.Probe == nil {
-		return ""
-	}
-	return b.Probe.By
+// answer notes which bar this worker is about to end or prolong.
+func (f *Fleet) answer(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answering = key
 }
 
 // refuted reports whether others have ended a hold that this worker began lately: then

@@ -27,6 +27,9 @@ const (
 	batchBytes    = 256 << 10
 )
 
+// ErrTooMany says that more subjects match than the server gives in one answer, 1024.
+var ErrTooMany = errors.New("too many subjects for one answer")
+
 // Lookup tells which subjects of a stream have a message, for many goroutines at
 // once: while one request is under way those who ask queue up, and the next request
 // asks for all of them. It costs no time when few ask, and little when many do.
@@ -220,6 +223,8 @@ func take(msg *nats.Msg, found map[string]*jetstream.RawStreamMsg) (end bool, er
 		return true, nil
 	case status == "503":
 		return true, nats.ErrNoResponders
+	case status == "413":
+		return true, ErrTooMany
 	default:
 		return true, fmt.Errorf("the server answers %s %s", status, description)
 	}
