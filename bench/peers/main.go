@@ -52,7 +52,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return be(ctx, args[1:], out)
 	}
 	p, err := parse(args, errOut)
-	if err != nil {
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if p.dir, err = os.MkdirTemp(p.dir, "essworker-peers-"); err != nil {

@@ -17,7 +17,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	got      []time.Time // by event: its first result
-	success  []uint8     // by event, warm-up too: how many
+	success  []int32     // by event, warm-up too: how many
 	failure  map[int]int
 	strange  int           // results of nobody's event
 	seen     int           // results in all
@@ -30,7 +30,7 @@ type watch struct {
 func watchResults(ctx context.Context, js jetstream.JetStream, events Events, n int) (*watch, error) {
 	w := &watch{
 		events: events,
-		got:    make([]time.Time, n), success: make([]uint8, n+warmUp), failure: map[int]int{},
+		got:    make([]time.Time, n), success: make([]int32, n+warmUp), failure: map[int]int{},
 	}
 	consumer, err := js.OrderedConsumer(ctx, events.Names.ResultsStream(), jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverAllPolicy, HeadersOnly: true,

@@ -29,13 +29,13 @@ func (y *yard) team(n int) (stop func()) {
 	}
 }
 
-// publishOne stores n good events of one type.
-func (y *yard) publishOne(typ string, n int) {
+// publishBound stores n good events of one type.
+func (y *yard) publishBound(n int) {
 	y.t.Helper()
 	for range n {
 		id := fmt.Sprintf("e%d", len(y.events))
-		y.send(typ, id, data(typ, len(y.events)))
-		y.events = append(y.events, published{typ: typ, id: id})
+		y.send(bound, id, data(bound, len(y.events)))
+		y.events = append(y.events, published{typ: bound, id: id})
 	}
 }
 
@@ -63,10 +63,10 @@ const bindAction = "BindEmployeeUserIdWithClientOpenId"
 // what they may.
 func TestFleet_quota(t *testing.T) {
 	for _, workers := range []int{1, 4, 16, 64} {
-		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, y *yard) {
-				y.publishOne(bound, 600)
+				y.publishBound(600)
 				defer y.team(workers)()
 				y.settle(time.Minute)
 				y.checkLaws()
@@ -82,7 +82,7 @@ func TestFleet_quota(t *testing.T) {
 func TestFleet_churn(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
-		y.publishOne(bound, 1200)
+		y.publishBound(1200)
 		var kills []func()
 		for range 12 {
 			_, kill := y.worker()
@@ -141,7 +141,7 @@ func TestFleet_oneBadWorker(t *testing.T) {
 		defer y.team(15)()
 		gates, stop := y.workWith(y.routesOver(unreachable{}))
 		defer stop()
-		y.publishOne(bound, 900)
+		y.publishBound(900)
 		for range 40 {
 			time.Sleep(time.Second)
 			for _, s := range gates.States() {
@@ -171,11 +171,11 @@ func TestFleet_outage(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		defer y.team(16)()
-		y.publishOne(bound, 100)
+		y.publishBound(100)
 		time.Sleep(2 * time.Second)
 		y.sim.Inject(esssim.Fault{Kind: esssim.Status, Status: 503})
 		began := time.Now()
-		y.publishOne(bound, 800)
+		y.publishBound(800)
 		time.Sleep(10 * time.Minute)
 		y.sim.ClearFaults()
 		mended := time.Now()
@@ -184,7 +184,7 @@ func TestFleet_outage(t *testing.T) {
 
 		var opening, probes int
 		var last, back time.Time
-		var keys = map[string]bool{}
+		keys := map[string]bool{}
 		after := 0
 		for _, c := range y.sim.Calls() {
 			switch {
@@ -294,7 +294,7 @@ func TestFleet_join(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.gates.Rate = 5
-		y.publishOne(bound, 150)
+		y.publishBound(150)
 		defer y.team(3)()
 		time.Sleep(5 * time.Second)
 		began := time.Now()
