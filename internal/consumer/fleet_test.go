@@ -15,6 +15,14 @@ import (
 	"essworker/internal/handlers"
 )
 
+// long keeps a test out of short runs, those under the race detector.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short")
+	}
+}
+
 // team starts n workers, and gives how to stop them all.
 func (y *yard) team(n int) (stop func()) {
 	y.t.Helper()
@@ -80,6 +88,7 @@ func TestFleet_quota(t *testing.T) {
 
 // TestFleet_churn: killing and adding workers midway changes neither.
 func TestFleet_churn(t *testing.T) {
+	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.publishBound(1200)
@@ -136,6 +145,7 @@ func (y *yard) routesOver(network http.RoundTripper) []event.Route {
 // TestFleet_oneBadWorker: a worker that cannot reach the vendor trips itself and not
 // the fleet, and its events go to the others.
 func TestFleet_oneBadWorker(t *testing.T) {
+	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		defer y.team(15)()
@@ -168,6 +178,7 @@ func TestFleet_oneBadWorker(t *testing.T) {
 // TestFleet_outage: once the breaker is open, one probe for each cooldown is all the
 // vendor sees of sixteen workers, and they are back at full pace at once.
 func TestFleet_outage(t *testing.T) {
+	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		defer y.team(16)()
@@ -227,6 +238,7 @@ func TestFleet_outage(t *testing.T) {
 // that come behind them go first, and replays take what is left, or all if nothing else
 // wants it.
 func TestFleet_share(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const replays, live = 600, 150
 	inBubble(t, func(t *testing.T, y *yard) {
@@ -321,6 +333,7 @@ func TestFleet_join(t *testing.T) {
 
 // TestFleet_lanes: a lane that stands still, a slow vendor even, holds no other up.
 func TestFleet_lanes(t *testing.T) {
+	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.sim.Inject(esssim.Fault{Action: "ChannelCreateSealPolicy", Kind: esssim.Latency, Delay: 30 * time.Second})
