@@ -159,6 +159,7 @@ func (p *process) leave() {
 	p.stop()
 	<-p.done
 	p.nc.Close()
+	p.cut()
 }
 
 // await lets time pass until the condition holds. A first that is cut off is replaced.
@@ -208,13 +209,18 @@ func (r *run) cutOff() <-chan struct{} {
 	if r.cut != nil {
 		return nil
 	}
+	if r.at.side == late {
+		return r.first.moving.Done()
+	}
 	return r.first.whole.Done()
 }
 
 // replace notes how things stand, and starts another process at the same moment.
 func (r *run) replace() {
 	r.t.Helper()
-	r.first.kill()
+	if r.at.side != late {
+		r.first.kill()
+	}
 	synctest.Wait() // until what has arrived is stored
 	r.cut = new(r.look())
 	r.hire(point{})

@@ -16,7 +16,8 @@ import (
 // TestCrash_everyStep kills a worker between every two of its steps. Each scenario is
 // played once as it is: what the worker does then is the list of steps. Then it is
 // played again for each of them, with the worker cut off before it and with the worker
-// cut off after it, while another one starts at that moment; and the promises hold.
+// cut off after it, while another one starts at that moment; and the promises hold. They
+// hold, too, if the worker only stands still there, and goes on when others have its work.
 //
 // docs/crash-points.md says for every step which promises cover a cut before it and
 // after it. A step that is not on the page fails the test, and so does one on the page
@@ -102,11 +103,12 @@ func (c *casebook) points(s scenario, steps []string) []point {
 		nth[step]++
 		started = started || step == "ask for events" || step == "read letter"
 		first, last := nth[step] == 1, nth[step] == total[step]
-		for _, side := range []side{before, within, after} {
+		for _, side := range []side{before, within, after, late} {
 			at := point{step, nth[step], side}
 			once := "" // names what is played in one scenario only
 			switch {
-			case !first && (!last || side != before), side == within && (!acts(step) || step == "call"):
+			case !first && (!last || side != before), side == within && (!acts(step) || step == "call"),
+				side == late && (!acts(step) || !started || s.many):
 				continue
 			case !started:
 				once = at.String()
@@ -162,7 +164,7 @@ func (c *casebook) note(t *testing.T, previous, r *run) {
 	defer c.mu.Unlock()
 	c.cuts++
 	add(c.cut, r.at.step, r.at.side)
-	if previous == nil || previous.at.side == r.at.side || !slices.Equal(previous.first.taken(), r.first.taken()) {
+	if previous == nil || previous.at.side == r.at.side || r.at.side == late || !slices.Equal(previous.first.taken(), r.first.taken()) {
 		return
 	}
 	for _, change := range r.cut.since(*previous.cut) {

@@ -268,7 +268,7 @@ func (l *lane) insist(ctx context.Context, step func() error) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) {
+		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, fleet.ErrOvertaken) {
 			return err
 		}
 		l.log.Warn("the broker has not confirmed; trying again", "lane", l.route.Type, "why", err)

@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -25,6 +27,10 @@ type Record struct {
 	Seen    uint64 `json:"seen"`    // the last delivery accounted for
 }
 
+// unreadable stands for a record of a format that this version does not know. It has
+// seen every delivery: if none were accounted for, they would look like crashes.
+var unreadable = Record{Seen: math.MaxInt64}
+
 // At is the record as it stands when delivery number n arrives: every delivery
 // since the last one accounted for has ended without a trace. The server's count
 // is a hint: it may have gone back after a crash of the server.
@@ -36,12 +42,13 @@ func (r Record) At(delivery uint64) Record {
 	return r
 }
 
-// Attempts keeps records in the fleet's bucket. Only the worker that holds a
-// message writes its record, so there is nothing to compare and set.
+// ErrOvertaken says that the event has been given to another worker since.
+var ErrOvertaken = errors.New("the event is another worker's by now")
+
+// Attempts keeps records in the fleet's bucket. The worker that holds a message writes
+// its record; one that stood still until others had the message writes none.
 type Attempts struct {
-	js      jetstream.JetStream
 	kv      jetstream.KeyValue
-	name    string // of the bucket
 	records bucket
 }
 
@@ -51,37 +58,47 @@ func OpenAttempts(ctx context.Context, js jetstream.JetStream, name string) (*At
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %q: %w", name, err)
 	}
-	return &Attempts{js, kv, name, newBucket(js.Conn(), js, name)}, nil
+	return &Attempts{kv, newBucket(js.Conn(), js, name)}, nil
 }
 
 // Get gives the record of a message; none is the zero Record.
 func (a *Attempts) Get(ctx context.Context, consumer string, seq uint64) (Record, error) {
-	var r Record
-	// From the leader: a replica that lags would make deliveries look like crashes.
-	e, err := a.records.get(ctx, attemptsKey(consumer, seq))
-	if err != nil {
-		return r, fmt.Errorf("read attempts: %w", err)
-	}
-	if e.value == nil {
-		return r, nil
-	}
-	if err := json.Unmarshal(e.value, &r); err != nil {
-		return r, fmt.Errorf("read attempts of message %d: %w", seq, err)
-	}
-	return r, nil
+	r, _, err := a.get(ctx, attemptsKey(consumer, seq))
+	return r, err
 }
 
-// Put stores a record. A plain KV put cannot carry a TTL, so the message is
-// published as KV would publish it.
-func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Record) error {
-	b, err := json.Marshal(r)
-	if err == nil {
-		_, err = a.js.Publish(ctx, "$KV."+a.name+"."+attemptsKey(consumer, seq), b, jetstream.WithMsgTTL(attemptsTTL))
-	}
+func (a *Attempts) get(ctx context.Context, key string) (r Record, rev uint64, err error) {
+	// From the leader: a replica that lags would make deliveries look like crashes.
+	e, err := a.records.get(ctx, key)
 	if err != nil {
-		return fmt.Errorf("store attempts: %w", err)
+		return r, 0, err
 	}
-	return nil
+	if e.value != nil && json.Unmarshal(e.value, &r) != nil {
+		r = unreadable
+	}
+	return r, e.rev, nil
+}
+
+// Put stores a record, unless the one that is there has seen a later delivery: the error
+// is ErrOvertaken then. Put back, a record would make the deliveries since look like crashes.
+func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Record) error {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode attempts: %w", err)
+	}
+	for {
+		there, rev, err := a.get(ctx, attemptsKey(consumer, seq))
+		switch {
+		case err != nil:
+			return err
+		case there.Seen > r.Seen && there != unreadable:
+			return ErrOvertaken
+		}
+		_, err = a.records.put(ctx, attemptsKey(consumer, seq), value, rev, attemptsTTL)
+		if !errors.Is(err, errStale) {
+			return err
+		}
+	}
 }
 
 // Forget removes the record of a settled message.

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -76,13 +77,6 @@ func TestAttempts(t *testing.T) {
 		want(consumer, 11, fleet.Record{Seen: 8})
 		put(consumer, 1, first) // and known again
 		want(consumer, 1, first)
-
-		if _, err := bed.JS.Publish(t.Context(), "$KV.ESS_FLEET.attempts.employee-onboarded.2", []byte("{")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := a.Get(t.Context(), consumer, 2); err == nil {
-			t.Error("Get of a record that cannot be read is no error")
-		}
 	})
 }
 
@@ -122,6 +116,57 @@ func TestOpenAttempts_withoutBucket(t *testing.T) {
 		bed := natstest.New(t)
 		if _, err := fleet.OpenAttempts(t.Context(), bed.JS, "ESS_FLEET"); err == nil {
 			t.Error("OpenAttempts without a bucket = nil, want an error")
+		}
+	})
+}
+
+// A worker that stood still until another had the event does not put its own record
+// back: the deliveries since would look like crashes.
+func TestAttempts_overtaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bed := natstest.New(t, "employee.onboarded")
+		a, err := fleet.OpenAttempts(t.Context(), bed.JS, bed.Topology.FleetBucket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer := fleet.Record{Seen: 4, Calls: 2}
+		if err := a.Put(t.Context(), "lane", 1, newer); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Put(t.Context(), "lane", 1, fleet.Record{Seen: 3, Calls: 3}); !errors.Is(err, fleet.ErrOvertaken) {
+			t.Errorf("Put of an older record: %v, want %v", err, fleet.ErrOvertaken)
+		}
+		if got, err := a.Get(t.Context(), "lane", 1); got != newer || err != nil {
+			t.Errorf("Get = %+v, %v, want %+v", got, err, newer)
+		}
+	})
+}
+
+// A record of another version's format makes nothing look like a crash, and is replaced.
+func TestAttempts_unreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bed := natstest.New(t, "employee.onboarded")
+		a, err := fleet.OpenAttempts(t.Context(), bed.JS, bed.Topology.FleetBucket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kv, err := bed.JS.KeyValue(t.Context(), bed.Topology.FleetBucket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Put(t.Context(), "attempts.lane.1", []byte(`{"seen":"often"}`)); err != nil {
+			t.Fatal(err)
+		}
+		for calls := range 3 {
+			r, err := a.Get(t.Context(), "lane", 1)
+			r = r.At(uint64(7 + calls))
+			if r.Crashes != 0 || r.Calls != calls || err != nil {
+				t.Errorf("at delivery %d: %+v, %v, want no crashes and %d calls", 7+calls, r, err, calls)
+			}
+			r.Calls++
+			if err := a.Put(t.Context(), "lane", 1, r); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -38,6 +38,10 @@ const (
 	pingInterval       = 20 * time.Second
 	pingsUnanswered    = 2
 
+	// answerQueue is room for the messages of one answer, at most 1024 and the end. The
+	// client's own choice would cost half a megabyte each time a question is asked.
+	answerQueue = 2048
+
 	retryMin = 250 * time.Millisecond
 	retryMax = 5 * time.Second
 )
@@ -146,6 +150,7 @@ func options(cfg Config, opts Options) ([]nats.Option, error) {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(pingsUnanswered),
 		nats.PermissionErrOnSubscribe(true),
+		nats.SyncQueueLen(answerQueue),
 		nats.ErrorHandler(h.failed),
 		nats.DisconnectErrHandler(h.disconnected),
 		nats.ReconnectHandler(h.reconnected),
