@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -52,15 +53,48 @@ func (d *delivery) identify() {
 // ackTimeout bounds the wait for one confirmation; a lost one is asked for again.
 const ackTimeout = 3 * time.Second
 
-// ack settles the event for good and waits for the server's word: a work queue
-// removes and syncs an event before it answers.
+// ack settles the event for good. The server's word is not waited for: an event whose
+// acknowledgement is lost comes again, and the ledger tells that it is done. Of one
+// that came again it is, because what is known about its attempts is dropped next.
 func (d *delivery) ack(ctx context.Context, nc *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
-	defer cancel()
-	if _, err := nc.RequestWithContext(ctx, d.msg.Reply, []byte("+ACK")); err != nil {
+	var err error
+	if d.number <= 1 {
+		err = nc.Publish(d.msg.Reply, []byte("+ACK"))
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+		defer cancel()
+		_, err = nc.RequestWithContext(ctx, d.msg.Reply, []byte("+ACK"))
+	}
+	if err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	return nil
+}
+
+const (
+	ackTries   = 3
+	leaderWait = 30 * time.Second
+	ackPause   = 200 * time.Millisecond // a server that has just come back is not ready at once
+)
+
+// acknowledge is ack until it is confirmed. Everything is stored by now, so one that
+// stays without an answer is left alone: a server that was killed may have forgotten
+// that it ever handed the event out, and gives it again.
+func (d *delivery) acknowledge(ctx context.Context, nc *nats.Conn) (err error) {
+	for tries, patient := 0, time.Now().Add(leaderWait); tries < ackTries; {
+		if err = d.ack(ctx, nc); err == nil {
+			return nil
+		}
+		// A consumer without a leader has forgotten nothing, and will have one within seconds.
+		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(patient) {
+			tries++
+		}
+		select {
+		case <-time.After(ackPause):
+		case <-ctx.Done():
+		}
+	}
+	return err
 }
 
 // again hands the event back; it comes again to whoever asks first after the delay.
@@ -88,6 +122,12 @@ func (h *hand) drop(d *delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.held, d)
+}
+
+func (h *hand) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.held)
 }
 
 // beat extends the deadline of every event that is not stuck, three times as often

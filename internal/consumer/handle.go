@@ -30,8 +30,6 @@ var errStopping = errors.New("shutting down")
 // wait for its slot; work lives until calls in flight must end, and last a little
 // longer, so that a call that has just been made is not made in vain.
 func (l *lane) handle(ctx, work, last context.Context, d *delivery) {
-	l.metrics.inFlight.Add(work, 1, l.metrics.lane)
-	defer l.metrics.inFlight.Add(work, -1, l.metrics.lane)
 	defer l.hand.drop(d)
 	seated := true
 	leave := func() { // the seat is for waiting only
@@ -40,9 +38,13 @@ func (l *lane) handle(ctx, work, last context.Context, d *delivery) {
 			seated = false
 		}
 	}
-	defer func() { leave(); <-l.slots }()
-
 	t := &trip{start: time.Now(), work: work}
+	defer func() {
+		l.took(time.Since(t.start))
+		leave()
+		<-l.slots
+	}()
+
 	data, err := l.try(ctx, d, t, leave)
 	d.patience.Store(0) // settling waits for the broker for as long as it takes
 	t.err = l.settle(trace.ContextWithSpan(last, trace.SpanFromContext(t.work)), d, t, data, err)
@@ -87,7 +89,7 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	t.recalled = true
 	d.event, err = l.parse(d, t.record)
 	d.identify()
-	t.work, _ = l.startSpan(t.work, d, t.start)
+	t.work = l.spans.start(t.work, d.event, t.start)
 	if done := l.finished(t.work, d); done != nil {
 		return nil, done
 	}

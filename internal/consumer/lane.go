@@ -7,17 +7,16 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"go.opentelemetry.io/otel/trace"
 
 	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/fleet"
 	"essworker/internal/stream"
 	"essworker/internal/topology"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -28,6 +27,9 @@ const (
 	// stuckAfter is when an event counts as stuck: so many ack waits, and the time one
 	// call may take, since it was last seen to move.
 	stuckAfter = 5
+	// aheadTime is how long an event may wait for a slot with a worker whose vendor is
+	// quick: a round trip to the server, in which slots would stand empty.
+	aheadTime = 20 * time.Millisecond
 	// settleGrace is what settling has left once calls in flight were cut off.
 	settleGrace = 5 * time.Second
 )
@@ -40,11 +42,13 @@ type lane struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	ledger   *stream.Lookup // of the results: what has one is done
+	results  *stream.Publisher
+	headers  sync.Pool // of nats.Header, for results
 	gate     *fleet.Gate
 	attempts *fleet.Attempts
 	letters  *dlq.Box
 	log      *slog.Logger
-	tracer   trace.Tracer
+	spans    spans
 	metrics  laneMetrics
 	policy   policy
 	// callTimeout is how long one vendor call may take.
@@ -55,10 +59,16 @@ type lane struct {
 	idle  chan *delivery // to the goroutines that wait for their next event
 	seats chan struct{}  // an event in hand that has not been called for yet, each
 	hand  hand
+	each  atomic.Int64 // how long an event keeps its slot lately, in nanoseconds
 }
 
 // run takes events until ctx ends, then sees the calls in flight through.
 func (l *lane) run(ctx context.Context) error {
+	unwatch, err := l.metrics.watch(&l.hand)
+	if err != nil {
+		return err
+	}
+	defer unwatch()
 	work, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	last, end := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -73,8 +83,8 @@ func (l *lane) run(ctx context.Context) error {
 	var beating sync.WaitGroup
 	beating.Go(func() { l.hand.beat(beat, l.nc, l.topo.AckWait) })
 
-	pull := newPuller(l.nc, l.topo.EventsStream(), l.consumer, l.cfg.Concurrency)
-	err := l.take(ctx, work, last, pull, &inFlight)
+	pull := newPuller(l.nc, l.topo.EventsStream(), l.consumer, 2*l.cfg.Concurrency, &l.hand, l.log)
+	err = l.take(ctx, work, last, pull, &inFlight)
 	close(l.idle)
 	l.handBack(last, pull.withdraw())
 	inFlight.Wait()
@@ -87,7 +97,7 @@ func (l *lane) run(ctx context.Context) error {
 func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *sync.WaitGroup) error {
 	for {
 		probe, err := l.enter(ctx, pull)
-		if err != nil || !l.reserve(ctx) {
+		if err != nil || !pull.reserve(ctx, l.slots, l.seats) {
 			return nil //nolint:nilerr // the only error is the end of ctx, which is how a lane ends well
 		}
 		d, err := l.next(ctx, pull, probe)
@@ -98,7 +108,6 @@ func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *syn
 			}
 			continue
 		}
-		l.hand.take(d)
 		if probe {
 			l.handle(ctx, work, last, d) // one at a time, and nothing beside it
 		} else {
@@ -131,35 +140,37 @@ func (l *lane) dispatch(d *delivery, handle func(*delivery), hands *sync.WaitGro
 	}
 }
 
-// reserve takes a slot and a seat before any event is taken; false when ctx ends.
-func (l *lane) reserve(ctx context.Context) bool {
-	for _, sem := range []chan struct{}{l.slots, l.seats} {
-		select {
-		case sem <- struct{}{}:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
 func (l *lane) release() { <-l.slots; <-l.seats }
 
-// next takes one event; nothing beyond the free slots and seats is asked for.
+// next takes one event.
 func (l *lane) next(ctx context.Context, pull *puller, probe bool) (*delivery, error) {
 	changed, closed := l.gate.Closed()
 	if closed {
 		return nil, errGate
 	}
-	want := 1
-	if !probe {
-		want += min(cap(l.slots)-len(l.slots), cap(l.seats)-len(l.seats))
+	if probe {
+		return pull.next(ctx, 1, 0, changed)
 	}
-	msg, err := pull.next(ctx, want, changed)
-	if err != nil {
-		return nil, err
+	free := min(cap(l.slots)-len(l.slots), cap(l.seats)-len(l.seats))
+	return pull.next(ctx, 1+free, l.ahead(), changed)
+}
+
+// ahead is how many events are asked for beyond the free slots: as many as will have
+// begun within aheadTime, by how long events have lately taken. A lane with a quota
+// asks for none.
+func (l *lane) ahead() int {
+	each := l.each.Load()
+	if l.gate.Limit() > 0 || each == 0 {
+		return 0
 	}
-	return newDelivery(msg)
+	n := int64(cap(l.slots))
+	return int(min(n, n*int64(aheadTime)/each))
+}
+
+// took notes how long an event has kept its slot.
+func (l *lane) took(d time.Duration) {
+	each := l.each.Load()
+	l.each.Store(each + (int64(d)-each)/16)
 }
 
 // pause draws the conclusion when no event came; its error ends the lane.
@@ -181,15 +192,10 @@ func (l *lane) pause(ctx context.Context, err error) error {
 }
 
 // handBack returns events that nothing was done with.
-func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
+func (l *lane) handBack(ctx context.Context, came []*delivery) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleGrace)
 	defer cancel()
-	for _, msg := range msgs {
-		d, err := newDelivery(msg)
-		if err != nil {
-			l.log.Error("an event without metadata cannot be handed back", "lane", l.route.Type, "why", err)
-			continue
-		}
+	for _, d := range came {
 		record, err := l.recall(ctx, d)
 		if err == nil {
 			err = l.wait(ctx, d, record, 0)
@@ -197,6 +203,7 @@ func (l *lane) handBack(ctx context.Context, msgs []*nats.Msg) {
 		if err != nil {
 			l.log.Warn("an event is not handed back and comes again after its ack wait", "lane", l.route.Type, "why", err)
 		}
+		l.hand.drop(d)
 	}
 }
 

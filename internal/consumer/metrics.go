@@ -3,10 +3,13 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"essworker/internal/fault"
 )
 
 // The attributes of the metrics. None of them can take a value an event brings.
@@ -26,7 +29,8 @@ type metrics struct {
 	waitTime metric.Float64Histogram
 	duration metric.Float64Histogram
 	age      metric.Float64Histogram
-	inFlight metric.Int64UpDownCounter
+	inHand   metric.Int64ObservableUpDownCounter
+	meter    metric.Meter
 }
 
 // seconds are the bounds of every histogram of time: from an idle broker's answer
@@ -36,7 +40,7 @@ var seconds = metric.WithExplicitBucketBoundaries(
 
 func newMetrics(m metric.Meter) (metrics, error) {
 	var errs [8]error
-	var ms metrics
+	ms := metrics{meter: m}
 	ms.events, errs[0] = m.Int64Counter("essworker_events_total",
 		metric.WithDescription("Deliveries of events, by lane and what they came to."))
 	ms.letters, errs[1] = m.Int64Counter("essworker_letters_total",
@@ -51,43 +55,81 @@ func newMetrics(m metric.Meter) (metrics, error) {
 		metric.WithDescription("From the arrival of an event at the worker to its settlement."))
 	ms.age, errs[6] = m.Float64Histogram("essworker_event_age_seconds", seconds,
 		metric.WithDescription("From the acceptance of an event to its result."))
-	ms.inFlight, errs[7] = m.Int64UpDownCounter("essworker_events_in_hand",
+	ms.inHand, errs[7] = m.Int64ObservableUpDownCounter("essworker_events_in_hand",
 		metric.WithDescription("Events a worker holds at present."))
 	return ms, errors.Join(errs[:]...)
 }
 
-// laneMetrics are the metrics of one lane, with the attribute sets made once.
+// laneMetrics are the metrics of one lane, with what they are counted under made once.
 type laneMetrics struct {
 	metrics
-	lane     metric.MeasurementOption
-	outcomes map[string]metric.MeasurementOption
+	lane     under
+	outcomes map[string]under
+	kinds    map[fault.Kind]under
+	reasons  map[fault.Reason]under
 }
 
+// under is a set of attributes, in the forms that instruments take it.
+type under struct {
+	any    metric.MeasurementOption
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func newUnder(attrs ...attribute.KeyValue) under {
+	set := metric.WithAttributeSet(attribute.NewSet(attrs...))
+	return under{set, []metric.AddOption{set}, []metric.RecordOption{set}}
+}
+
+// kindOK stands for the kind of a call without a fault.
+const kindOK fault.Kind = "ok"
+
 func (m metrics) of(lane string) laneMetrics {
-	lm := laneMetrics{m, metric.WithAttributeSet(attribute.NewSet(attrLane.String(lane))), map[string]metric.MeasurementOption{}}
+	name := attrLane.String(lane)
+	lm := laneMetrics{m, newUnder(name), map[string]under{}, map[fault.Kind]under{}, map[fault.Reason]under{}}
 	for _, o := range []string{succeeded, duplicate, lettered, retrying, waited} {
-		lm.outcomes[o] = metric.WithAttributeSet(attribute.NewSet(attrLane.String(lane), attrOutcome.String(o)))
+		lm.outcomes[o] = newUnder(name, attrOutcome.String(o))
+	}
+	for _, k := range []fault.Kind{kindOK, fault.Transient, fault.Throttled, fault.Misconfigured, fault.Permanent} {
+		lm.kinds[k] = newUnder(name, attrKind.String(string(k)))
+	}
+	for _, r := range []fault.Reason{fault.Invalid, fault.Rejected, fault.Exhausted, fault.Poison, fault.Expired} {
+		lm.reasons[r] = newUnder(name, attrReason.String(string(r)))
 	}
 	return lm
 }
 
+// watch gives out how many events are in hand whenever somebody asks, until stop.
+func (m *laneMetrics) watch(h *hand) (stop func(), err error) {
+	r, err := m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(m.inHand, int64(h.count()), m.lane.any)
+		return nil
+	}, m.inHand)
+	if err != nil {
+		return nil, fmt.Errorf("metric of events in hand: %w", err)
+	}
+	return func() { _ = r.Unregister() }, nil
+}
+
 // record counts one delivery.
-func (m laneMetrics) record(ctx context.Context, d *delivery, t *trip) {
-	m.events.Add(ctx, 1, m.outcomes[t.outcome])
-	m.duration.Record(ctx, time.Since(t.start).Seconds(), m.outcomes[t.outcome])
+func (m *laneMetrics) record(ctx context.Context, d *delivery, t *trip) {
+	now := time.Now()
+	outcome := m.outcomes[t.outcome]
+	m.events.Add(ctx, 1, outcome.add...)
+	m.duration.Record(ctx, now.Sub(t.start).Seconds(), outcome.record...)
 	if t.made {
-		kind := "ok"
+		kind := kindOK
 		if t.fault != nil {
-			kind = string(t.fault.Kind)
+			kind = t.fault.Kind
 		}
-		m.calls.Add(ctx, 1, m.lane, metric.WithAttributes(attrKind.String(kind)))
-		m.callTime.Record(ctx, t.called.Seconds(), m.lane)
-		m.waitTime.Record(ctx, t.waited.Seconds(), m.lane)
+		m.calls.Add(ctx, 1, m.kinds[kind].add...)
+		m.callTime.Record(ctx, t.called.Seconds(), m.lane.record...)
+		m.waitTime.Record(ctx, t.waited.Seconds(), m.lane.record...)
 	}
 	if t.outcome == lettered && t.err == nil {
-		m.letters.Add(ctx, 1, m.lane, metric.WithAttributes(attrReason.String(string(t.reason))))
+		m.letters.Add(ctx, 1, m.reasons[t.reason].add...)
 	}
 	if t.result != "" && t.err == nil {
-		m.age.Record(ctx, time.Since(d.stored).Seconds(), m.lane)
+		m.age.Record(ctx, now.Sub(d.stored).Seconds(), m.lane.record...)
 	}
 }

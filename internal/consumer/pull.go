@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,8 +27,9 @@ const (
 // errGate says that the lane's gate has changed while it waited for an event.
 var errGate = errors.New("the gate has changed")
 
-// puller asks the lane's consumer for as many events as the lane has hands free,
-// and never for more: what a slow worker does not hold, others can take.
+// puller asks the lane's consumer for as many events as the lane wants, and never for
+// more: what a slow worker does not hold, others can take. An event is in hand from the
+// moment it is here.
 //
 // It speaks the pull protocol itself because the client library takes a published
 // message with a Status header for a status of the server and drops it, and loses
@@ -37,40 +40,64 @@ type puller struct {
 	nc      *nats.Conn
 	subject string // of the consumer's requests
 	room    int    // the most events ever asked for at once
+	hand    *hand
+	log     *slog.Logger
 
 	sub       *nats.Subscription
 	inbox     chan *nats.Msg
 	connected chan nats.Status
 	asked     int         // events asked for that have not come
-	left      []*nats.Msg // events of a subscription that was given up
+	came      []*delivery // events nobody has wanted yet
+	refused   error       // what the server said while nobody wanted one
 	quiet     *time.Timer // runs out when nothing at all is heard
 }
 
-func newPuller(nc *nats.Conn, stream, consumer string, room int) *puller {
+func newPuller(nc *nats.Conn, stream, consumer string, room int, h *hand, log *slog.Logger) *puller {
 	return &puller{
-		nc: nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, room: room,
+		nc: nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, room: room, hand: h, log: log,
 		connected: nc.StatusChanged(nats.CONNECTED), quiet: time.NewTimer(pullQuiet),
 	}
 }
 
-// next gives the next event, asking the server to have up to want under way.
-func (p *puller) next(ctx context.Context, want int, gate <-chan struct{}) (*nats.Msg, error) {
-	for {
-		if len(p.left) > 0 {
-			msg := p.left[0]
-			p.left = p.left[1:]
-			return msg, nil
+// reserve puts a token into each of sems, and keeps the events that come meanwhile for
+// next. It is false when ctx ends.
+func (p *puller) reserve(ctx context.Context, sems ...chan struct{}) bool {
+	for len(sems) > 0 {
+		select {
+		case sems[0] <- struct{}{}:
+			sems = sems[1:]
+		case msg := <-p.inbox:
+			if err := p.take(msg); err != nil {
+				p.refused = err
+			}
+		case <-ctx.Done():
+			return false
 		}
-		if err := p.ask(want); err != nil {
+	}
+	return true
+}
+
+// next gives the next event. It has the server send as many as are wanted, and ahead
+// of that as many before they are.
+func (p *puller) next(ctx context.Context, want, ahead int, gate <-chan struct{}) (*delivery, error) {
+	for {
+		if err := p.refused; err != nil {
+			p.refused = nil
 			return nil, err
+		}
+		if len(p.came) == 0 || ahead > 0 {
+			if err := p.ask(want + ahead); err != nil {
+				return nil, err
+			}
+		}
+		if len(p.came) > 0 {
+			d := p.came[0]
+			p.came = slices.Delete(p.came, 0, 1)
+			return d, nil
 		}
 		select {
 		case msg := <-p.inbox:
-			if isEvent(msg) {
-				p.asked--
-				return msg, nil
-			}
-			if err := p.status(msg); err != nil {
+			if err := p.take(msg); err != nil {
 				return nil, err
 			}
 		case <-p.quiet.C:
@@ -85,10 +112,27 @@ func (p *puller) next(ctx context.Context, want int, gate <-chan struct{}) (*nat
 	}
 }
 
+// take takes in what the server has sent: an event, or the status of a request.
+func (p *puller) take(msg *nats.Msg) error {
+	if !isEvent(msg) {
+		return p.status(msg)
+	}
+	p.asked--
+	d, err := newDelivery(msg)
+	if err != nil {
+		p.log.Error("what came is no event", "subject", p.subject, "why", err)
+		return nil
+	}
+	p.hand.take(d)
+	p.came = append(p.came, d)
+	return nil
+}
+
 // ask tops the requests up once half of what is wanted is used up, so that a busy
 // lane asks for many events at a time and an idle one asks once.
 func (p *puller) ask(want int) error {
-	if p.asked > want/2 {
+	have := p.asked + len(p.came)
+	if have > want/2 {
 		return nil
 	}
 	if p.sub == nil {
@@ -103,14 +147,14 @@ func (p *puller) ask(want int) error {
 	body, err := json.Marshal(struct {
 		Batch   int           `json:"batch"`
 		Expires time.Duration `json:"expires"`
-	}{want - p.asked, pullExpires})
+	}{want - have, pullExpires})
 	if err != nil {
 		return fmt.Errorf("encode pull request: %w", err)
 	}
 	if err := p.nc.PublishRequest(p.subject, p.sub.Subject, body); err != nil {
 		return fmt.Errorf("ask for events: %w", err)
 	}
-	p.asked = want
+	p.asked += want - have
 	p.quiet.Reset(pullQuiet)
 	return nil
 }
@@ -142,7 +186,7 @@ func (p *puller) reset() {
 		select {
 		case msg := <-p.inbox:
 			if isEvent(msg) {
-				p.left = append(p.left, msg)
+				_ = p.take(msg) // only a status is an error
 			}
 		default:
 			more = false
@@ -152,15 +196,12 @@ func (p *puller) reset() {
 	p.quiet.Reset(pullQuiet)
 }
 
-// withdraw waits for the end of every request and gives the events that still came.
-func (p *puller) withdraw() []*nats.Msg {
+// withdraw waits for the end of every request and gives the events that nobody has wanted.
+func (p *puller) withdraw() []*delivery {
 	for p.asked > 0 {
 		select {
 		case msg := <-p.inbox:
-			if isEvent(msg) {
-				p.asked--
-				p.left = append(p.left, msg)
-			} else if p.status(msg) != nil {
+			if p.take(msg) != nil {
 				p.reset()
 			}
 		case <-p.quiet.C:
@@ -168,9 +209,9 @@ func (p *puller) withdraw() []*nats.Msg {
 		}
 	}
 	p.reset()
-	left := p.left
-	p.left = nil
-	return left
+	came := p.came
+	p.came = nil
+	return came
 }
 
 // isEvent tells an event from a status of the server, whatever headers it has.

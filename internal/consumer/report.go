@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,22 +15,37 @@ import (
 
 	"essworker/internal/event"
 	"essworker/internal/mask"
+	"essworker/internal/topology"
 )
 
-// startSpan begins the span of one delivery, as a child of the event's own trace.
-func (l *lane) startSpan(ctx context.Context, d *delivery, start time.Time) (context.Context, trace.Span) {
-	if parent, state := event.TraceParent(d.event); parent != "" {
-		carrier := propagation.MapCarrier{"traceparent": parent, "tracestate": state}
-		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
-	}
-	return l.tracer.Start(ctx, "process "+l.route.Type, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(start),
+// spans begins a lane's spans, one for each delivery.
+type spans struct {
+	tracer trace.Tracer
+	name   string
+	same   []trace.SpanStartOption // for all of them, made once
+}
+
+func newSpans(p trace.TracerProvider, typ, subject string) spans {
+	return spans{p.Tracer("essworker/consumer"), "process " + typ, []trace.SpanStartOption{
+		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(
 			attribute.String("messaging.system", "nats"),
 			attribute.String("messaging.operation.type", "process"),
 			attribute.String("messaging.operation.name", "process"),
-			attribute.String("messaging.destination.name", d.msg.Subject),
-			attribute.String("messaging.consumer.group.name", l.consumer),
-		))
+			attribute.String("messaging.destination.name", subject),
+			attribute.String("messaging.consumer.group.name", topology.Consumer(typ)),
+		),
+	}}
+}
+
+// start begins the span of one delivery, as a child of the event's own trace.
+func (s spans) start(ctx context.Context, e event.Event, at time.Time) context.Context {
+	if parent, state := event.TraceParent(e); parent != "" {
+		carrier := propagation.MapCarrier{"traceparent": parent, "tracestate": state}
+		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
+	}
+	ctx, _ = s.tracer.Start(ctx, s.name, append(slices.Clip(s.same), trace.WithTimestamp(at))...)
+	return ctx
 }
 
 // traceParent is the span in ctx as a header; a trace begins here when neither the

@@ -15,7 +15,6 @@ import (
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
 	"essworker/internal/mask"
-	"essworker/internal/stream"
 )
 
 // The outcomes of a delivery, as logs and metrics name them.
@@ -168,44 +167,31 @@ func (l *lane) publishFailure(ctx context.Context, d *delivery, reason fault.Rea
 
 // publish stores a result on condition that the event has none of its type yet.
 func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte) error {
-	result, err := event.NewResult(event.ResultSpec{
+	header, ok := l.headers.Get().(nats.Header)
+	if !ok {
+		header = make(nats.Header)
+	}
+	defer func() {
+		clear(header)
+		l.headers.Put(header)
+	}()
+	msg, err := event.Result(header, event.ResultSpec{
 		Type: typ, Source: l.cfg.Source, Subject: d.about, Cause: d.event, CauseKey: d.key,
 		Time: time.Now(), TraceParent: traceParent(ctx), Data: data,
 	})
 	if err != nil {
-		return fmt.Errorf("build result: %w", err)
+		return err
 	}
-	header, body, err := event.Write(result)
-	if err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	header.Set(nats.MsgIdHdr, result.ID())
-	msg := &nats.Msg{Subject: l.topo.ResultSubject(typ, d.key), Header: header, Data: body}
+	msg.Subject = l.topo.ResultSubject(typ, d.key)
 	return l.insist(ctx, func() error {
-		_, _, err := stream.PublishOnce(ctx, l.js, msg)
+		_, _, err := l.results.Once(ctx, msg)
 		return err
 	})
 }
 
-// done lets the event go and forgets its attempts. Everything is stored by now, so an
-// acknowledgement that stays without an answer is left alone: a server that was killed
-// may have forgotten that it ever handed the event out, and gives it again.
+// done lets the event go and forgets its attempts.
 func (l *lane) done(ctx context.Context, d *delivery) error {
-	var err error
-	for tries, patient := 0, time.Now().Add(leaderWait); tries < ackTries; {
-		if err = d.ack(ctx, l.nc); err == nil {
-			break
-		}
-		// A consumer without a leader has forgotten nothing, and will have one within seconds.
-		if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(patient) {
-			tries++
-		}
-		select {
-		case <-time.After(ackPause):
-		case <-ctx.Done():
-		}
-	}
-	if err != nil {
+	if err := d.acknowledge(ctx, l.nc); err != nil {
 		return err
 	}
 	if d.number > 1 {
@@ -215,13 +201,6 @@ func (l *lane) done(ctx context.Context, d *delivery) error {
 	}
 	return nil
 }
-
-const (
-	ackTries   = 3
-	leaderWait = 30 * time.Second
-	ackPause   = 200 * time.Millisecond // a server that has just come back is not ready at once
-)
-
 // wait hands the event back. The record goes first, and the event is kept in hand
 // until it is stored: a delivery that ends without one looks like a crash, and three
 // of those would make a good event poison.

@@ -64,14 +64,14 @@ func (w Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer metrics: %w", err)
 	}
-	lookup := stream.NewLookup(w.NC, w.Topology.ResultsStream())
+	lookup, results := stream.NewLookup(w.NC, w.Topology.ResultsStream()), stream.NewPublisher(w.NC)
 	lanes, ctx := errgroup.WithContext(ctx)
 	for _, r := range w.Routes {
 		gate := w.Fleet.Gate(r, w.Credential(r.Product))
 		l := &lane{
 			cfg: w.Config, topo: w.Topology, route: r, nc: w.NC, js: w.JS,
-			gate: gate, attempts: attempts, letters: letters, ledger: lookup,
-			log: w.Log, tracer: w.Tracer.Tracer("essworker/consumer"), metrics: metrics.of(r.Type),
+			gate: gate, attempts: attempts, letters: letters, ledger: lookup, results: results,
+			log: w.Log, spans: newSpans(w.Tracer, r.Type, w.Topology.EventSubject(r.Type)), metrics: metrics.of(r.Type),
 			policy: w.policy(), callTimeout: w.CallTimeout,
 			consumer: topology.Consumer(r.Type),
 			idle:     make(chan *delivery),

@@ -30,23 +30,26 @@ type action struct {
 	sub      string // the sub-operation an error is wrapped with
 	product  *product
 	template *http.Request
+	header   http.Header // what of the head is the same in each call
 	spanName string
 	span     []trace.SpanStartOption
 }
 
 func (p *product) action(name, sub string) action {
-	header := make(http.Header)
-	header.Set("Content-Type", contentType)
-	header.Set("User-Agent", clientName)
-	header.Set("X-TC-Action", name)
-	header.Set("X-TC-Version", p.version)
-	header.Set("X-TC-Language", "zh-CN") // the texts we know are Chinese
-	header.Set("X-TC-RequestClient", clientName)
 	return action{
 		name: name, sub: sub, product: p,
 		template: &http.Request{
-			Method: http.MethodPost, URL: p.endpoint, Host: p.endpoint.Host, Header: header,
+			Method: http.MethodPost, URL: p.endpoint, Host: p.endpoint.Host,
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		},
+		// Names are as net/http spells them, which spares it the work; HTTP does not mind.
+		header: http.Header{
+			"Content-Type":       {contentType},
+			"User-Agent":         {clientName},
+			"X-Tc-Action":        {name},
+			"X-Tc-Version":       {p.version},
+			"X-Tc-Language":      {"zh-CN"}, // the texts we know are Chinese
+			"X-Tc-Requestclient": {clientName},
 		},
 		spanName: http.MethodPost + " " + name,
 		span:     spanOptions(p.endpoint, name),

@@ -29,16 +29,13 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"essworker/internal/fault"
+	"essworker/internal/http1"
 	"essworker/internal/mask"
 )
 
 const (
 	contentType = "application/json; charset=utf-8"
 	clientName  = "essworker"
-
-	// As net/http spells them, which spares it the work; HTTP does not mind.
-	headerTimestamp = "X-Tc-Timestamp"
-	headerToken     = "X-Tc-Token"
 )
 
 // Options are what a Client gets from the program around it, not from its settings.
@@ -59,6 +56,7 @@ type Client struct {
 	metrics           *metrics
 	bind, grant, link action
 	buffers           sync.Pool // of *bytes.Buffer, for answers
+	encoders          sync.Pool // of *encoder, for requests
 }
 
 // New makes a Client. It validates cfg and reads the credential files, so that a
@@ -101,13 +99,14 @@ func New(cfg Config, o Options) (*Client, error) {
 		bind:      ess.action(actionBind, "bind employee"),
 		grant:     essbasic.action(actionGrant, "grant seal"),
 		link:      ess.action(actionLink, "create seal link"),
+		encoders:  sync.Pool{New: newEncoder},
 	}
 	if c.transport == nil {
 		n := o.Concurrency
 		if n <= 0 {
 			n = 100
 		}
-		c.transport = newTransport(n)
+		c.transport = http1.New(newTransport(n))
 	}
 	return c, nil
 }
@@ -144,7 +143,7 @@ func (c *Client) attempt(ctx context.Context, a *action, in any, out answer, per
 	defer cancel()
 	now := time.Now()
 	cred := a.product.keys.get(ctx, now)
-	req, err := a.request(keepPace(callCtx), in, cred, now)
+	req, err := c.request(keepPace(callCtx), a, in, cred, now)
 	if err != nil {
 		return reply{}, err
 	}
@@ -246,28 +245,54 @@ func skew(ahead time.Duration) string {
 
 // request makes the signed request. Its body is compact, with properties in the
 // order of their structs and & as it is: the same input gives the same bytes.
-func (a *action) request(ctx context.Context, in any, cred *credential, now time.Time) (*http.Request, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(in); err != nil { // requests are structs of strings: it would be our bug
+func (c *Client) request(ctx context.Context, a *action, in any, cred *credential, now time.Time) (*http.Request, error) {
+	enc := c.encoders.Get().(*encoder)
+	defer c.encoders.Put(enc)
+	body, err := enc.encode(in)
+	if err != nil { // requests are structs of strings: it would be our bug
 		return nil, fault.Errorf(fault.Invalid, "RequestNotJSON", "%T", err)
 	}
-	body := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-
 	p, unix := a.product, now.Unix()
-	req := a.template.Clone(ctx)
-	req.Header.Set(headerTimestamp, strconv.FormatInt(unix, 10))
-	req.Header.Set("Authorization", p.signer.authorization(cred, signable{
-		host: req.Host, contentType: contentType, action: a.name, body: body,
-	}, unix))
-	if cred.token != "" {
-		req.Header.Set(headerToken, cred.token)
+	names := [...]string{"X-Tc-Timestamp", "Authorization", "X-Tc-Token"}
+	values := []string{strconv.FormatInt(unix, 10), p.signer.authorization(cred, signable{
+		host: p.endpoint.Host, contentType: contentType, action: a.name, body: body,
+	}, unix), cred.token}
+	if cred.token == "" {
+		values = values[:2]
 	}
-	req.ContentLength = int64(len(body))
-	req.Body = io.NopCloser(bytes.NewReader(body))
+	header := make(http.Header, len(a.header)+len(values))
+	for name, same := range a.header {
+		header[name] = same // shared: whoever sends a request must not change it
+	}
+	for i := range values {
+		header[names[i]] = values[i : i+1 : i+1]
+	}
+	req := a.template.WithContext(ctx)
+	req.Header = header
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.GetBody = func() (io.ReadCloser, error) { // for a pooled connection found closed before a byte was sent
 		return io.NopCloser(bytes.NewReader(body)), nil
 	}
 	return req, nil
+}
+
+// encoder writes request bodies, one after the other.
+type encoder struct {
+	buf  bytes.Buffer
+	json *json.Encoder
+}
+
+func newEncoder() any {
+	e := new(encoder)
+	e.json = json.NewEncoder(&e.buf)
+	e.json.SetEscapeHTML(false)
+	return e
+}
+
+func (e *encoder) encode(in any) ([]byte, error) {
+	e.buf.Reset()
+	if err := e.json.Encode(in); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))), nil
 }

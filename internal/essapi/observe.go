@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"essworker/internal/fault"
 )
@@ -47,9 +48,14 @@ func spanOptions(endpoint *url.URL, action string) []trace.SpanStartOption {
 	}
 }
 
-// start begins the span of a call with the provider of the span around it.
+// start begins the span of a call with the provider of the span around it, if that
+// one is recorded; else none of its children would be.
 func (a *action) start(ctx context.Context) (context.Context, trace.Span) {
-	return trace.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, a.spanName, a.span...)
+	around := trace.SpanFromContext(ctx)
+	if !around.IsRecording() {
+		return ctx, noop.Span{}
+	}
+	return around.TracerProvider().Tracer(scope).Start(ctx, a.spanName, a.span...)
 }
 
 // record writes what came of a call to its span: codes and ids, no texts.

@@ -68,15 +68,14 @@ func BenchmarkResult(b *testing.B) {
 	}
 	data := []byte(`{"userId":"yDRS4UUgygqdcj56UuO4zjExBQcOiB68","openId":"n9527","alreadyBound":false,"requestId":"fc0b"}`)
 	b.ReportAllocs()
+	h := nats.Header{}
 	for b.Loop() {
-		e, err := event.NewResult(event.ResultSpec{
+		clear(h)
+		_, err := event.Result(h, event.ResultSpec{
 			Type: "employee.bound", Source: "/essworker", Subject: "yDRS4UUgygqdcj56UuO4zjExBQcOiB68",
 			Cause: cause, CauseKey: event.Key(cause.Source(), cause.ID()), Time: time.Unix(1764403260, 0), Data: data,
 		})
 		if err != nil {
-			b.Fatal(err)
-		}
-		if _, _, err := event.Write(e); err != nil {
 			b.Fatal(err)
 		}
 	}

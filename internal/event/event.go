@@ -15,7 +15,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/types"
 )
 
-// Event is one CloudEvent. Those that [Parse], [New] and [NewResult] give are of
+// Event is one CloudEvent. Those that [Parse] and [New] give are of
 // version 1.0, hold their data as JSON text, and keep source and dataschema to the
 // letter, which the SDK's own setters do not: they rewrite what is not a plain URL,
 // and an event's source is half of its identity.

@@ -2,9 +2,10 @@ package event
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/types"
+	"github.com/nats-io/nats.go"
 
 	"essworker/schemas"
 )
@@ -22,38 +23,45 @@ type ResultSpec struct {
 	Data        []byte    // JSON
 }
 
-// NewResult makes the result event. Its id is derived from the cause, so however
-// often the same event is handled, a result of one type has one id. What it says of
-// its cause is left out as far as the cause could not be read.
-func NewResult(r ResultSpec) (Event, error) {
+// Result gives the message of a result event without its subject, in binary mode as
+// [Write] would: there is one for each event handled, so it is written without an
+// Event in between. The header is written into h, which must be empty and may be used
+// again once the message is published. The id is derived from the cause, so however often the same event
+// is handled, a result of one type has one id; Nats-Msg-Id is the same. What it says
+// of its cause is left out as far as the cause could not be read.
+func Result(h nats.Header, r ResultSpec) (*nats.Msg, error) {
 	schema := schemas.ID(r.Type)
 	switch {
 	case schema == "":
-		return Event{}, errors.New("make result: its type has no schema")
+		return nil, errors.New("make result: its type has no schema")
 	case r.Source == "" || r.CauseKey == "":
-		return Event{}, errors.New("make result: it needs a source and the key of its cause")
+		return nil, errors.New("make result: it needs a source and the key of its cause")
 	case r.Time.IsZero():
-		return Event{}, errors.New("make result: it needs a time")
+		return nil, errors.New("make result: it needs a time")
 	case len(r.Data) == 0:
-		return Event{}, errors.New("make result: it needs data")
+		return nil, errors.New("make result: it needs data")
 	}
-	c := newContext(r.Type, r.Source, r.CauseKey+"."+r.Type)
-	c.DataSchema = &types.URI{URL: verbatim(schema)}
-	c.Time = &types.Timestamp{Time: r.Time}
+	if p := textProblem(r.Source); p != "" {
+		return nil, fmt.Errorf("make result: its source %s", p)
+	}
+	w := headerWriter{h, make([]string, 0, 16)}
+	id := r.CauseKey + "." + r.Type
+	w.put(prefix+"specversion", specVersion)
+	w.put(prefix+"id", id)
+	w.put(prefix+"source", r.Source)
+	w.put(prefix+"type", r.Type)
 	// What an attribute may not hold is no reason to leave an event without a result.
-	if r.Subject != "" && textProblem(r.Subject) == "" {
-		c.Subject = &r.Subject
+	if textProblem(r.Subject) == "" {
+		w.put(prefix+"subject", r.Subject)
 	}
-	c.Extensions = make(map[string]any, 4)
-	for _, ext := range [...]struct{ name, value string }{
-		{causationID, r.Cause.ID()},
-		{causationSource, r.Cause.Source()},
-		{correlationID, Correlation(r.Cause)},
-		{traceParent, r.TraceParent},
-	} {
-		if ext.value != "" {
-			c.Extensions[ext.name] = ext.value
-		}
-	}
-	return Event{Context: c, DataEncoded: r.Data}, nil
+	w.put(prefix+"dataschema", schema)
+	w.put(prefix+"datacontenttype", jsonType)
+	w.put(prefix+"time", r.Time.UTC().Format(time.RFC3339Nano))
+	w.put(prefix+causationID, r.Cause.ID())
+	w.put(prefix+causationSource, r.Cause.Source())
+	w.put(prefix+correlationID, Correlation(r.Cause))
+	w.put(prefix+traceParent, r.TraceParent)
+	w.add(contentTypeHeader, jsonType)
+	w.add(nats.MsgIdHdr, id)
+	return &nats.Msg{Header: h, Data: r.Data}, nil
 }

@@ -167,14 +167,14 @@ func asyncMessages(t *testing.T) map[string][]asyncMessage {
 }
 
 // The result that asyncapi.yaml shows is the one the worker would write.
-func TestNewResult_asDocumented(t *testing.T) {
+func TestResult_asDocumented(t *testing.T) {
 	messages := asyncMessages(t)
 	source, result := messages[bindType][0], messages["employee.bound"][0]
 	cause, err := event.Parse(bindType, source.header, source.payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := event.NewResult(event.ResultSpec{
+	m, err := event.Result(nats.Header{}, event.ResultSpec{
 		Type: "employee.bound", Source: "/essworker", Subject: "yDRS4UUgygqdcj56UuO4zjExBQcOiB68",
 		Cause: cause, CauseKey: event.Key(cause.Source(), cause.ID()),
 		Time:        time.Date(2026, 11, 22, 3, 21, 0, 0, time.UTC),
@@ -184,45 +184,59 @@ func TestNewResult_asDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, _, err := event.Write(e)
-	if err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(result.header, m.Header); diff != "" {
+		t.Errorf("result (-asyncapi.yaml +Result):\n%s", diff)
 	}
-	h.Set("Nats-Msg-Id", e.ID())
-	if diff := cmp.Diff(result.header, h); diff != "" {
-		t.Errorf("result (-asyncapi.yaml +Write):\n%s", diff)
-	}
+	e := readResult(t, "employee.bound", m)
 	if err := e.Validate(); err != nil {
 		t.Errorf("the SDK's Validate(result) = %v", err)
 	}
-}
-
-func TestNewResult(t *testing.T) {
-	spec := event.ResultSpec{
-		Type: "employee.bind.failed", Source: "/w", Subject: "u", CauseKey: "17-x",
-		Time: time.Unix(1, 0), Data: []byte(`{}`),
-	}
-	e, err := event.NewResult(spec)
+	again, _, err := event.Write(e)
 	if err != nil {
 		t.Fatal(err)
 	}
+	again.Set("Nats-Msg-Id", e.ID())
+	if diff := cmp.Diff(again, m.Header); diff != "" {
+		t.Errorf("result (-Write +Result):\n%s", diff)
+	}
+}
+
+func readResult(t *testing.T, typ string, m *nats.Msg) event.Event {
+	t.Helper()
+	e, err := event.Parse(typ, m.Header, m.Data)
+	if err != nil {
+		t.Fatalf("the result cannot be read: %v", err)
+	}
+	return e
+}
+
+func TestResult(t *testing.T) {
+	spec := event.ResultSpec{
+		Type: "employee.bind.failed", Source: "/w", Subject: "u", CauseKey: "17-x",
+		Time: time.Unix(1, 0), Data: []byte(`{"reason":"invalid","code":"C","message":"","requestId":"","attempts":0,"deadLetter":{"id":1}}`),
+	}
+	m, err := event.Result(nats.Header{}, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := readResult(t, spec.Type, m)
 	if len(e.Extensions()) != 0 || e.ID() != "17-x.employee.bind.failed" {
-		t.Errorf("NewResult for an unreadable event = %v, want no extensions and an id of the key", e)
+		t.Errorf("Result for an unreadable event = %v, want no extensions and an id of the key", e)
 	}
 
 	spec.Cause = event.New(bindType, "/hr", "7", nil)
 	spec.Cause.SetExtension("correlationid", "story")
 	spec.Subject = "u\n"
-	e, err = event.NewResult(spec)
-	if err != nil {
+	if m, err = event.Result(nats.Header{}, spec); err != nil {
 		t.Fatal(err)
 	}
+	e = readResult(t, spec.Type, m)
 	want := map[string]any{"causationid": "7", "causationsource": "/hr", "correlationid": "story"}
 	if diff := cmp.Diff(want, e.Extensions()); diff != "" {
 		t.Errorf("extensions (-want +got):\n%s", diff)
 	}
 	if e.Subject() != "" {
-		t.Errorf("NewResult about %q has subject %q, want none", spec.Subject, e.Subject())
+		t.Errorf("Result about %q has subject %q, want none", spec.Subject, e.Subject())
 	}
 
 	for name, change := range map[string]func(*event.ResultSpec){
@@ -234,8 +248,8 @@ func TestNewResult(t *testing.T) {
 	} {
 		bad := spec
 		change(&bad)
-		if _, err := event.NewResult(bad); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("NewResult without %s = %v, want an error that says so", name, err)
+		if _, err := event.Result(nats.Header{}, bad); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("Result without %s = %v, want an error that says so", name, err)
 		}
 	}
 }

@@ -47,10 +47,11 @@ type Lookup struct {
 	queue   []*ask
 	running bool
 
-	// For the one goroutine of run.
-	sub   *nats.Subscription
-	inbox string
-	sent  uint64 // numbers requests, so that a late answer is not taken for another's
+	// For the one goroutine that asks.
+	sub     *nats.Subscription
+	inbox   string
+	answers chan *nats.Msg
+	sent    uint64 // numbers requests, so that a late answer is not taken for another's
 }
 
 type ask struct {
@@ -69,9 +70,10 @@ func NewLookup(nc *nats.Conn, stream string) *Lookup {
 }
 
 // Last gives the last message of each subject that has one, by subject. Subjects are
-// without wildcards. It fails if the server does not answer within two seconds or
-// ctx ends; a missing stream is [nats.ErrNoResponders]. The messages may be shared
-// with other callers: do not change them. It is safe for concurrent use.
+// without wildcards. It fails if the server does not answer within two seconds or ctx
+// ends, which it may notice that much later; a missing stream is [nats.ErrNoResponders].
+// The messages may be shared with other callers: do not change them. It is safe for
+// concurrent use.
 func (l *Lookup) Last(ctx context.Context, subjects ...string) (map[string]*jetstream.RawStreamMsg, error) {
 	for _, s := range subjects {
 		if s == "" || strings.ContainsAny(s, "*> \t\r\n") {
@@ -81,21 +83,35 @@ func (l *Lookup) Last(ctx context.Context, subjects ...string) (map[string]*jets
 	if len(subjects) == 0 {
 		return nil, nil
 	}
-	a := &ask{subjects, make(chan answer, 1)}
 	l.mu.Lock()
-	l.queue = append(l.queue, a)
-	start := !l.running
-	l.running = true
-	l.mu.Unlock()
-	if start {
-		go l.run()
+	if !l.running { // nobody to wait for
+		l.running = true
+		l.mu.Unlock()
+		return l.alone(subjects)
 	}
+	a := &ask{subjects, make(chan answer, 1)}
+	l.queue = append(l.queue, a)
+	l.mu.Unlock()
 	select {
 	case got := <-a.answer:
 		return got.found, got.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("look up in %s: %w", l.stream, context.Cause(ctx))
 	}
+}
+
+// alone asks for one caller, on its goroutine, and leaves those who come meanwhile to another.
+func (l *Lookup) alone(subjects []string) (map[string]*jetstream.RawStreamMsg, error) {
+	found, err := l.find(subjects)
+	l.mu.Lock()
+	if l.running = len(l.queue) > 0; l.running {
+		go l.run()
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("look up in %s: %w", l.stream, err)
+	}
+	return among(subjects, found), nil
 }
 
 // run answers until nobody asks.
@@ -188,16 +204,19 @@ func (l *Lookup) reply(n uint64) string { return l.inbox + "." + strconv.FormatU
 // of its answer.
 func (l *Lookup) answer(ctx context.Context, first uint64, found map[string]*jetstream.RawStreamMsg) error {
 	for {
-		msg, err := l.sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return err
-		}
-		if n, err := strconv.ParseUint(msg.Subject[len(l.inbox)+1:], 10, 64); err != nil || n < first {
-			continue
-		}
-		end, err := take(msg, found)
-		if end || err != nil {
-			return err
+		select {
+		case msg := <-l.answers:
+			if msg == nil {
+				return nats.ErrConnectionClosed
+			}
+			if n, err := strconv.ParseUint(msg.Subject[len(l.inbox)+1:], 10, 64); err != nil || n < first {
+				continue
+			}
+			if end, err := take(msg, found); end || err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -234,8 +253,9 @@ func (l *Lookup) subscribe() (err error) {
 	if l.sub != nil {
 		return nil
 	}
-	l.inbox = l.nc.NewInbox()
-	l.sub, err = l.nc.SubscribeSync(l.inbox + ".*")
+	// All of one answer, and statuses. A synchronous subscription has room for 64K.
+	l.inbox, l.answers = l.nc.NewInbox(), make(chan *nats.Msg, 2*batchSubjects)
+	l.sub, err = receive(l.nc, l.inbox+".*", l.answers)
 	return err
 }
 

@@ -48,14 +48,33 @@ const (
 // the message may have been stored; the next call will tell. seq is 0 if the server
 // did not say which message it has. It is safe for concurrent use.
 func PublishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (seq uint64, existed bool, err error) {
+	return once(ctx, msg, func() (stored, error) {
+		ctx, cancel := context.WithTimeout(ctx, attemptWait)
+		defer cancel()
+		ack, err := js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)) // once is the one that tries again
+		if err != nil {
+			return stored{}, err
+		}
+		return stored{ack.Sequence, ack.Duplicate}, nil
+	})
+}
+
+// stored is the server's word that a message is there.
+type stored struct {
+	seq       uint64
+	duplicate bool
+}
+
+// once is PublishOnce with one attempt to publish given.
+func once(ctx context.Context, msg *nats.Msg, attempt func() (stored, error)) (seq uint64, existed bool, err error) {
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
 	}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
-		ack, err := publish(ctx, js, msg)
+		got, err := attempt()
 		if err == nil {
-			return ack.Sequence, ack.Duplicate, nil
+			return got.seq, got.duplicate, nil
 		}
 		if seq, ok := notEmpty(err); ok {
 			return seq, true, nil
@@ -71,12 +90,6 @@ func PublishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (se
 		case <-time.After(rand.N(2 * wait)): //nolint:gosec // jitter
 		}
 	}
-}
-
-func publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptWait)
-	defer cancel()
-	return js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)) // the loop above is the one that retries
 }
 
 // notEmpty recognises the server's refusal to put a second message on a subject,

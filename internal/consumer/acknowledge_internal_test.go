@@ -10,9 +10,9 @@ import (
 	"essworker/internal/natstest"
 )
 
-// TestDone_leaderless acknowledges while the consumer's leader is being elected: nobody
+// TestAcknowledge_leaderless acknowledges while the consumer's leader is being elected: nobody
 // takes acknowledgements, and nothing is forgotten.
-func TestDone_leaderless(t *testing.T) {
+func TestAcknowledge_leaderless(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		elected time.Duration
@@ -31,9 +31,9 @@ func TestDone_leaderless(t *testing.T) {
 				})
 				defer leader.Stop()
 				began := time.Now()
-				err := (&lane{nc: bed.NC}).done(t.Context(), &delivery{msg: &nats.Msg{Reply: "ack"}, number: 1})
+				err := (&delivery{msg: &nats.Msg{Reply: "ack"}, number: 2}).acknowledge(t.Context(), bed.NC)
 				if (err == nil) != tt.settled {
-					t.Errorf("done = %v after %v, want it settled: %t", err, time.Since(began), tt.settled)
+					t.Errorf("acknowledge = %v after %v, want it settled: %t", err, time.Since(began), tt.settled)
 				}
 			})
 		})
