@@ -10,13 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/fleet"
 	"essworker/internal/stream"
 	"essworker/internal/topology"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (

@@ -201,6 +201,7 @@ func (l *lane) done(ctx context.Context, d *delivery) error {
 	}
 	return nil
 }
+
 // wait hands the event back. The record goes first, and the event is kept in hand
 // until it is stored: a delivery that ends without one looks like a crash, and three
 // of those would make a good event poison.

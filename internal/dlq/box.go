@@ -23,6 +23,8 @@ type Box struct {
 	stream jetstream.Stream
 	topo   topology.Names
 	worker string
+
+	publisher *stream.Publisher
 }
 
 // Open uses an existing letters stream. The worker names who writes letters, as
@@ -32,7 +34,7 @@ func Open(ctx context.Context, js jetstream.JetStream, topo topology.Names, work
 	if err != nil {
 		return nil, fmt.Errorf("open stream %q: %w", topo.LettersStream(), err)
 	}
-	return &Box{js, s, topo, worker}, nil
+	return &Box{js, s, topo, worker, stream.NewPublisher(js.Conn())}, nil
 }
 
 // Get gives one letter, whole. The error is ErrNoLetter if there is none.

@@ -76,7 +76,7 @@ func (b *Box) Put(ctx context.Context, f Failed) (id uint64, err error) {
 	}
 	// The id leaves the reason out: a second verdict about the same delivery is a duplicate.
 	msg.Header.Set(jetstream.MsgIDHeader, "letter|"+key)
-	id, existed, err := stream.PublishOnce(ctx, b.js, msg)
+	id, existed, err := b.publisher.Once(ctx, msg)
 	if err != nil {
 		return 0, fmt.Errorf("store letter: %w", err)
 	}

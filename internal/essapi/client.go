@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -261,9 +262,7 @@ func (c *Client) request(ctx context.Context, a *action, in any, cred *credentia
 		values = values[:2]
 	}
 	header := make(http.Header, len(a.header)+len(values))
-	for name, same := range a.header {
-		header[name] = same // shared: whoever sends a request must not change it
-	}
+	maps.Copy(header, a.header) // the values are shared: whoever sends a request must not change them
 	for i := range values {
 		header[names[i]] = values[i : i+1 : i+1]
 	}

@@ -189,7 +189,7 @@ func half(t *testing.T, part string, then func()) (url string, ended <-chan stru
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer conn.Close() //nolint:errcheck // a test's
 		in := bufio.NewReader(conn)
 		if req, err := http.ReadRequest(in); err == nil {
 			_, _ = io.Copy(io.Discard, req.Body)
@@ -269,8 +269,8 @@ func TestTransport_idleTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
-	defer held.Close()
+	defer silent.Close() //nolint:errcheck // a test's
+	defer held.Close()   //nolint:errcheck // a test's
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var ends []time.Duration
@@ -279,7 +279,7 @@ func TestTransport_idleTimeout(t *testing.T) {
 		base.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			here, there := net.Pipe()
 			go func() {
-				defer there.Close()
+				defer there.Close() //nolint:errcheck // a test's
 				in := bufio.NewReader(there)
 				for {
 					req, err := http.ReadRequest(in)
@@ -356,7 +356,7 @@ func TestTransport_handshakeTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // a test's
 	base := settings()
 	base.TLSHandshakeTimeout = 10 * time.Millisecond
 	_, err = post(t.Context(), newTransport(t, base), "https://"+l.Addr().String(), "{}")

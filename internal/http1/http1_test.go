@@ -81,7 +81,7 @@ func answering(t testing.TB, answer string, keep bool) (url string, connections 
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	serve := func(conn net.Conn) {
-		defer conn.Close()
+		defer conn.Close() //nolint:errcheck // a test's
 		in := bufio.NewReader(conn)
 		for {
 			req, err := http.ReadRequest(in)

@@ -38,7 +38,7 @@ var ErrTooMany = errors.New("too many subjects for one answer")
 // user must be allowed to publish to $JS.API.DIRECT.GET.<stream> (without a
 // subject after it). With replicas any of them may answer, one a moment behind
 // too: that a message is there is certain, that none is there is not. What must be
-// certain is PublishOnce's to decide.
+// certain is Publisher's to decide.
 type Lookup struct {
 	nc     *nats.Conn
 	stream string

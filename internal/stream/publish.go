@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,7 +28,7 @@ const (
 	retryMax    = time.Second
 )
 
-// The server's error codes that PublishOnce tells apart, as `nats errors lookup`
+// The server's error codes that Publisher tells apart, as `nats errors lookup`
 // knows them.
 const (
 	codeUnavailable = 10008 // no leader at the moment
@@ -37,44 +38,46 @@ const (
 	codeTooMany     = 10167 // more comes in than the stream can take at the moment
 )
 
-// PublishOnce stores msg unless its subject already has a message, and returns the
+// Publisher stores messages once. Each publish under way has a subscription of its
+// own, kept for the next one, so that a confirmation goes from the connection straight
+// to the goroutine that waits for it; the client library has one for all, which a
+// goroutine of its own hands out. It is safe for concurrent use, and lives as long as
+// its connection.
+type Publisher struct {
+	nc *nats.Conn
+
+	mu   sync.Mutex
+	idle []*inbox // the one used last comes last, and goes first
+}
+
+// NewPublisher publishes over nc.
+func NewPublisher(nc *nats.Conn) *Publisher { return &Publisher{nc: nc} }
+
+// Once stores msg unless its subject already has a message, and returns the
 // sequence of the one that is there now. existed says that it was there before; it
 // may be one of our own whose confirmation was lost. Give msg a Nats-Msg-Id that no
-// message with another subject has; the condition is added to its headers.
+// message with another subject has; the condition is added to its headers, and its
+// Reply is used.
 //
 // It tries again until ctx ends while the server is away, has no leader, or does
 // not yet know the outcome of another attempt. Any other answer of the server is
 // returned as an error: the stream is full, the message too large. When ctx ends
 // the message may have been stored; the next call will tell. seq is 0 if the server
-// did not say which message it has. It is safe for concurrent use.
-func PublishOnce(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (seq uint64, existed bool, err error) {
-	return once(ctx, msg, func() (stored, error) {
-		ctx, cancel := context.WithTimeout(ctx, attemptWait)
-		defer cancel()
-		ack, err := js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)) // once is the one that tries again
-		if err != nil {
-			return stored{}, err
-		}
-		return stored{ack.Sequence, ack.Duplicate}, nil
-	})
-}
-
-// stored is the server's word that a message is there.
-type stored struct {
-	seq       uint64
-	duplicate bool
-}
-
-// once is PublishOnce with one attempt to publish given.
-func once(ctx context.Context, msg *nats.Msg, attempt func() (stored, error)) (seq uint64, existed bool, err error) {
+// did not say which message it has.
+func (p *Publisher) Once(ctx context.Context, msg *nats.Msg) (seq uint64, existed bool, err error) {
+	in, err := p.take()
+	if err != nil {
+		return 0, false, fmt.Errorf("publish to %q: %w", msg.Subject, err)
+	}
+	defer p.put(in)
 	if msg.Header == nil {
 		msg.Header = nats.Header{}
 	}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
-		got, err := attempt()
+		seq, existed, err := in.publish(ctx, p.nc, msg)
 		if err == nil {
-			return got.seq, got.duplicate, nil
+			return seq, existed, nil
 		}
 		if seq, ok := notEmpty(err); ok {
 			return seq, true, nil
@@ -90,6 +93,23 @@ func once(ctx context.Context, msg *nats.Msg, attempt func() (stored, error)) (s
 		case <-time.After(rand.N(2 * wait)): //nolint:gosec // jitter
 		}
 	}
+}
+
+func (p *Publisher) take() (*inbox, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.idle) - 1; last >= 0 {
+		in := p.idle[last]
+		p.idle = p.idle[:last]
+		return in, nil
+	}
+	return newInbox(p.nc)
+}
+
+func (p *Publisher) put(in *inbox) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, in)
 }
 
 // notEmpty recognises the server's refusal to put a second message on a subject,

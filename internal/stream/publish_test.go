@@ -21,18 +21,19 @@ import (
 
 const typ = "employee.onboarded"
 
-func TestPublishOnce(t *testing.T) {
+func TestPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := natstest.New(t, typ)
+		pub := stream.NewPublisher(b.NC)
 		first := message("k1", "id-1", "one")
-		if seq, existed, err := stream.PublishOnce(t.Context(), b.JS, first); seq != 1 || existed || err != nil {
+		if seq, existed, err := pub.Once(t.Context(), first); seq != 1 || existed || err != nil {
 			t.Fatalf("first: seq %d, existed %t, error %v; want 1, false, none", seq, existed, err)
 		}
-		if _, _, err := stream.PublishOnce(t.Context(), b.JS, message("k2", "id-2", "")); err != nil {
+		if _, _, err := pub.Once(t.Context(), message("k2", "id-2", "")); err != nil {
 			t.Fatalf("another subject: %v", err)
 		}
 		for _, id := range []string{"id-1", "id-3", ""} { // the same again, another of the same subject, one without an id
-			seq, existed, err := stream.PublishOnce(t.Context(), b.JS, message("k1", id, "two"))
+			seq, existed, err := pub.Once(t.Context(), message("k1", id, "two"))
 			if seq != 1 || !existed || err != nil {
 				t.Errorf("again with id %q: seq %d, existed %t, error %v; want 1, true, none", id, seq, existed, err)
 			}
@@ -43,16 +44,16 @@ func TestPublishOnce(t *testing.T) {
 	})
 }
 
-// TestPublishOnce_race has many workers finish one event.
-func TestPublishOnce_race(t *testing.T) {
+// TestPublisher_race has many workers finish one event.
+func TestPublisher_race(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := natstest.New(t, typ)
 		var first atomic.Int32
 		var wg sync.WaitGroup
 		for i := range 16 {
-			js, _ := jetstream.New(b.Connect(natsconn.Options{}, natsconn.Config{}))
+			pub := stream.NewPublisher(b.Connect(natsconn.Options{}, natsconn.Config{}))
 			wg.Go(func() {
-				seq, existed, err := stream.PublishOnce(t.Context(), js, message("k1", "id", strconv.Itoa(i)))
+				seq, existed, err := pub.Once(t.Context(), message("k1", "id", strconv.Itoa(i)))
 				if seq != 1 || err != nil {
 					t.Errorf("seq %d, error %v; want 1, none", seq, err)
 				}
@@ -68,13 +69,14 @@ func TestPublishOnce_race(t *testing.T) {
 	})
 }
 
-// TestPublishOnce_outage has the server away when it is called.
-func TestPublishOnce_outage(t *testing.T) {
+// TestPublisher_outage has the server away when it is called.
+func TestPublisher_outage(t *testing.T) {
 	b := natstest.NewTCP(t, typ)
 	b.Stop()
+	pub := stream.NewPublisher(b.NC)
 	done := make(chan error, 1)
 	go func() {
-		seq, existed, err := stream.PublishOnce(t.Context(), b.JS, message("k1", "id", ""))
+		seq, existed, err := pub.Once(t.Context(), message("k1", "id", ""))
 		if err == nil && (seq != 1 || existed) {
 			err = fmt.Errorf("seq %d, existed %t; want 1, false", seq, existed)
 		}
@@ -86,10 +88,11 @@ func TestPublishOnce_outage(t *testing.T) {
 	}
 }
 
-func TestPublishOnce_ends(t *testing.T) {
+func TestPublisher_ends(t *testing.T) {
 	gone := errors.New("the worker stops")
 	synctest.Test(t, func(t *testing.T) {
 		b := natstest.New(t, typ)
+		pub := stream.NewPublisher(b.NC)
 		tests := []struct {
 			name    string
 			subject string
@@ -104,7 +107,7 @@ func TestPublishOnce_ends(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, gone)
 			defer cancel()
 			began := time.Now()
-			_, _, err := stream.PublishOnce(ctx, b.JS, &nats.Msg{Subject: tt.subject, Data: make([]byte, tt.size)})
+			_, _, err := pub.Once(ctx, &nats.Msg{Subject: tt.subject, Data: make([]byte, tt.size)})
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
@@ -115,17 +118,18 @@ func TestPublishOnce_ends(t *testing.T) {
 	})
 }
 
-// TestPublishOnce_full has the server's own refusal come back at once.
-func TestPublishOnce_full(t *testing.T) {
+// TestPublisher_full has the server's own refusal come back at once.
+func TestPublisher_full(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := natstest.New(t)
 		_, err := b.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, MaxMsgs: 1, Discard: jetstream.DiscardNew})
 		if err != nil {
 			t.Fatal(err)
 		}
+		pub := stream.NewPublisher(b.NC)
 		for i, want := range []jetstream.ErrorCode{0, 10077} {
 			began := time.Now()
-			_, _, err := stream.PublishOnce(t.Context(), b.JS, &nats.Msg{Subject: fmt.Sprintf("s.%d", i)})
+			_, _, err := pub.Once(t.Context(), &nats.Msg{Subject: fmt.Sprintf("s.%d", i)})
 			var code jetstream.ErrorCode
 			if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 				code = api.ErrorCode

@@ -46,6 +46,10 @@ func TestApply_cluster(t *testing.T) {
 	if n := s.CachedInfo().Config.Replicas; n != 3 {
 		t.Errorf("%d replicas, want the 3 there were", n)
 	}
+	pubs := make([]*stream.Publisher, 3)
+	for i := range pubs {
+		pubs[i] = stream.NewPublisher(js[i].Conn())
+	}
 	var stored atomic.Int32
 	var wg sync.WaitGroup
 	const subjects = 50
@@ -53,7 +57,7 @@ func TestApply_cluster(t *testing.T) {
 		wg.Go(func() {
 			msg := nats.NewMsg(cfg.ResultSubject("employee.bound", strconv.Itoa(i%subjects)))
 			msg.Header.Set("Nats-Msg-Id", msg.Subject)
-			seq, existed, err := stream.PublishOnce(t.Context(), js[i%3], msg)
+			seq, existed, err := pubs[i%3].Once(t.Context(), msg)
 			if err != nil || seq == 0 {
 				t.Errorf("seq %d, error %v", seq, err)
 			}

@@ -4,56 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
-	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// Publisher is PublishOnce for those who publish all the time. Each publish under way
-// has a subscription of its own, kept for the next one, so that a confirmation goes
-// from the connection straight to the goroutine that waits for it; the client library
-// has one for all, which a goroutine of its own hands out. It is safe for concurrent use,
-// and lives as long as its connection.
-type Publisher struct {
-	nc *nats.Conn
-
-	mu   sync.Mutex
-	idle []*inbox // the one used last comes last, and goes first
-}
-
-// NewPublisher publishes over nc.
-func NewPublisher(nc *nats.Conn) *Publisher { return &Publisher{nc: nc} }
-
-// Once is [PublishOnce]. It uses the message's Reply.
-func (p *Publisher) Once(ctx context.Context, msg *nats.Msg) (seq uint64, existed bool, err error) {
-	in, err := p.take()
-	if err != nil {
-		return 0, false, fmt.Errorf("publish to %q: %w", msg.Subject, err)
-	}
-	defer p.put(in)
-	return once(ctx, msg, func() (stored, error) { return in.publish(ctx, p.nc, msg) })
-}
-
-func (p *Publisher) take() (*inbox, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.idle) - 1; last >= 0 {
-		in := p.idle[last]
-		p.idle = p.idle[:last]
-		return in, nil
-	}
-	return newInbox(p.nc)
-}
-
-func (p *Publisher) put(in *inbox) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.idle = append(p.idle, in)
-}
 
 // inbox receives the confirmations of one publish after the other.
 type inbox struct {
@@ -89,11 +46,11 @@ func receive(nc *nats.Conn, subject string, into chan *nats.Msg) (*nats.Subscrip
 }
 
 // publish is one attempt.
-func (in *inbox) publish(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (stored, error) {
+func (in *inbox) publish(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (seq uint64, existed bool, err error) {
 	in.sent++
 	msg.Reply = in.prefix + strconv.FormatUint(in.sent, 36)
 	if err := nc.PublishMsg(msg); err != nil {
-		return stored{}, err
+		return 0, false, err
 	}
 	in.timer.Reset(attemptWait)
 	defer in.timer.Stop()
@@ -101,40 +58,44 @@ func (in *inbox) publish(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (sto
 		select {
 		case reply := <-in.replies:
 			if reply == nil {
-				return stored{}, nats.ErrConnectionClosed
+				return 0, false, nats.ErrConnectionClosed
 			}
 			if reply.Subject == msg.Reply {
 				return confirmation(reply)
 			}
 		case <-in.timer.C:
-			return stored{}, nats.ErrTimeout
+			return 0, false, nats.ErrTimeout
 		case <-ctx.Done():
-			return stored{}, context.Cause(ctx)
+			return 0, false, context.Cause(ctx)
 		}
 	}
 }
 
 // confirmation reads the server's answer to a publish.
-func confirmation(reply *nats.Msg) (stored, error) {
+func confirmation(reply *nats.Msg) (seq uint64, existed bool, err error) {
 	if len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
-		return stored{}, jetstream.ErrNoStreamResponse
+		return 0, false, jetstream.ErrNoStreamResponse
 	}
 	if seq, ok := plainAck(reply.Data); ok {
-		return stored{seq: seq}, nil
+		return seq, false, nil
 	}
+	return decodeAck(reply.Data)
+}
+
+func decodeAck(data []byte) (seq uint64, existed bool, err error) {
 	var got struct {
 		Error *jetstream.APIError `json:"error"`
 		jetstream.PubAck
 	}
-	switch err := json.Unmarshal(reply.Data, &got); {
+	switch err := json.Unmarshal(data, &got); {
 	case err != nil:
-		return stored{}, jetstream.ErrInvalidJSAck
+		return 0, false, jetstream.ErrInvalidJSAck
 	case got.Error != nil:
-		return stored{}, got.Error
+		return 0, false, got.Error
 	case got.Stream == "":
-		return stored{}, jetstream.ErrInvalidJSAck
+		return 0, false, jetstream.ErrInvalidJSAck
 	}
-	return stored{got.Sequence, got.Duplicate}, nil
+	return got.Sequence, got.Duplicate, nil
 }
 
 // plainAck reads what the server nearly always says, {"stream":"NAME","seq":17}, and
@@ -143,7 +104,10 @@ func plainAck(data []byte) (seq uint64, ok bool) {
 	rest, begins := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	name, rest, named := bytes.Cut(rest, []byte(`","seq":`))
 	number, ends := bytes.CutSuffix(rest, []byte("}"))
-	if !begins || !named || !ends || len(name) == 0 || bytes.IndexByte(name, '"') >= 0 || len(number) > len("9007199254740991") {
+	if !begins || !named || !ends || len(name) == 0 || bytes.ContainsFunc(name, unplain) {
+		return 0, false
+	}
+	if len(number) == 0 || len(number) > len("9007199254740991") || number[0] == '0' {
 		return 0, false
 	}
 	for _, c := range number {
@@ -152,5 +116,8 @@ func plainAck(data []byte) (seq uint64, ok bool) {
 		}
 		seq = seq*10 + uint64(c-'0')
 	}
-	return seq, len(number) > 0
+	return seq, true
 }
+
+// unplain finds what does not stand for itself in a JSON string.
+func unplain(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c == utf8.RuneError }
