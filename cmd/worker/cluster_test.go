@@ -45,27 +45,27 @@ func TestCluster_leaderless(t *testing.T) {
 	s.eachOnce(ids)
 }
 
-// TestCluster_kill kills servers with -9, those that lead and one that does not.
+// TestCluster_kill kills servers with -9: one that leads both the events and the whole
+// cluster, and one that leads a consumer.
 func TestCluster_kill(t *testing.T) {
 	t.Parallel()
 	s := workCluster(t)
-	s.trouble("kill the leader of the events", s.eventsLeader, (*member).kill, (*member).restart)
+	s.trouble("kill the leader of everything", s.leaderOfAll, (*member).kill, (*member).restart)
 	if !testing.Short() {
 		s.trouble("kill the leader of a consumer", s.consumerLeader, (*member).kill, (*member).restart)
-		s.trouble("kill the leader of the cluster", s.cluster.metaLeader, (*member).kill, (*member).restart)
 	}
 	s.finish()
 }
 
-// TestCluster_stop stops servers with SIGTERM, those that lead and one that does not.
+// TestCluster_stop stops a server with SIGTERM that leads the events and the cluster, and
+// kills one that does not lead the events.
 func TestCluster_stop(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("elections take seconds")
 	}
 	s := workCluster(t)
-	s.trouble("stop the leader of the events", s.eventsLeader, (*member).stop, (*member).restart)
-	s.trouble("stop the leader of the cluster", s.cluster.metaLeader, (*member).stop, (*member).restart)
+	s.trouble("stop the leader of everything", s.leaderOfAll, (*member).stop, (*member).restart)
 	s.trouble("kill a follower", s.follower, (*member).kill, (*member).restart)
 	s.finish()
 }
@@ -165,6 +165,14 @@ func (s *clustered) log(format string, args ...any) {
 
 func (s *clustered) eventsLeader() *member {
 	return s.cluster.streamLeader(s.js, s.topo.EventsStream())
+}
+
+// leaderOfAll is the leader of the cluster, made to lead the events too.
+func (s *clustered) leaderOfAll() *member {
+	s.t.Helper()
+	m := s.cluster.metaLeader()
+	s.cluster.makeLeader(s.js, s.topo.EventsStream(), m)
+	return m
 }
 
 func (s *clustered) consumerLeader() *member {

@@ -16,7 +16,7 @@ import (
 // vendor and in the midst of them, and starts others.
 func TestKillWorkers_nothingLost(t *testing.T) {
 	t.Parallel()
-	const events, fleet, callsPerKill = 399, 3, 25
+	const events, fleet, callsPerKill = 240, 3, 20
 	kill := make(chan struct{}, events)
 	s := newSite(t, natstest.NewTCP(t).Server.URL(), 2*time.Second, func(_ *site, n int64) {
 		if n%callsPerKill == 0 {
@@ -28,7 +28,7 @@ func TestKillWorkers_nothingLost(t *testing.T) {
 	ids := s.publish(events)
 	worker := func() *process {
 		// A worker that is killed looks like an event that crashed it: that is not the point here.
-		return s.launch("WORKER_POISON_AFTER=1000", "WORKER_RATE=20", "WORKER_BACKOFF_MIN=50ms")
+		return s.launch("WORKER_POISON_AFTER=1000", "WORKER_BACKOFF_MIN=50ms")
 	}
 	var workers []*process
 	for range fleet {

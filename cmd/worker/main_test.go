@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -17,7 +20,14 @@ import (
 // TestMain puts this test binary on PATH under the names of the programs that the
 // tests start as processes of their own: real ones, with their own signals and
 // sockets, compiled once and, under -race, watched too.
+//
+// Most of a test's time here is waiting: for an election, an ack wait, a process to
+// start. So more of them run side by side than there are processors, unless the command
+// line has -parallel.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"worker": main, "natsd": natsdMain})
 }
 

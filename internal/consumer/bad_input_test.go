@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -21,15 +22,17 @@ import (
 	"essworker/internal/stream"
 )
 
+var noise = flag.Int("noise", 2_000, "how many messages TestBadInput_isLettersAndNoCrash sends")
+
 // TestBadInput_isLettersAndNoCrash sends whatever a publisher can send, byte for byte
 // and past any client library: noise, headers that play the server, near misses of an
 // event, damaged good events. Each accepted message ends in one result; what is not a
 // success is a letter that holds the payload; only what could be read is called for.
 func TestBadInput_isLettersAndNoCrash(t *testing.T) {
 	t.Parallel()
-	messages := 10_000
+	messages := *noise
 	if testing.Short() {
-		messages = 1_000
+		messages = min(messages, 1_000)
 	}
 	inBubble(t, func(t *testing.T, y *yard) {
 		y.sim, y.gates.Rate = esssim.New(esssim.Config{}), 0

@@ -17,7 +17,7 @@ import (
 	"essworker/internal/natstest"
 )
 
-var seeds = flag.Int("seeds", 200, "how many seeds TestHostile_lawsHold plays")
+var seeds = flag.Int("seeds", 50, "how many seeds TestHostile_lawsHold plays")
 
 // TestHostile_lawsHold plays a random afternoon for every seed: the vendor loses
 // answers, breaks off, stalls, throttles and answers nonsense, while workers come,
