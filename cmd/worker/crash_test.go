@@ -28,7 +28,7 @@ func TestKillWorkers_nothingLost(t *testing.T) {
 	ids := s.publish(events)
 	worker := func() *process {
 		// A worker that is killed looks like an event that crashed it: that is not the point here.
-		return s.launch("WORKER_POISON_AFTER=1000", "WORKER_BACKOFF_MIN=50ms")
+		return s.launch("WORKER_POISON_AFTER=1000", "WORKER_RATE=20", "WORKER_BACKOFF_MIN=50ms")
 	}
 	var workers []*process
 	for range fleet {

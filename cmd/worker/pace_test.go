@@ -9,9 +9,8 @@ import (
 	"essworker/internal/handlers"
 )
 
-// quota is how many calls of one action the workers here may make in a second: half of
-// the vendor's limit, since every event of theirs costs the machine something.
-const quota = 10
+// quota is how many calls of one action the vendor takes in a second.
+const quota = 20
 
 // stalls are the moments at which this process was held up: the machine had other
 // things to do. A call may then have been sent in time and have arrived late, and

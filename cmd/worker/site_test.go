@@ -97,7 +97,7 @@ func (s *site) settings(others ...string) []string {
 		"TENCENTCLOUD_SECRET_ID=" + esssim.SecretID, "TENCENTCLOUD_SECRET_KEY=" + esssim.SecretKey,
 		"ESS_OPERATOR_USER_ID=" + esssim.OperatorUserID, "ESS_APP_ID=" + esssim.AppID,
 		"WORKER_HTTP_ADDR=", "WORKER_LOG_FORMAT=json", "WORKER_ACK_WAIT=" + s.topo.AckWait.String(),
-		"WORKER_REPLICAS=" + strconv.Itoa(s.topo.Replicas), "WORKER_RATE=" + strconv.Itoa(quota),
+		"WORKER_REPLICAS=" + strconv.Itoa(s.topo.Replicas),
 	}, others...)
 }
 

@@ -91,14 +91,13 @@ func TestFleet_churn(t *testing.T) {
 	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
-		const full = 24 * time.Second // of the quota, from the first call on
-		y.publishBound(600)
+		y.publishBound(1200)
 		var kills []func()
 		for range 12 {
 			_, kill := y.worker()
 			kills = append(kills, kill)
 		}
-		time.Sleep(full / 3)
+		time.Sleep(15 * time.Second)
 		for _, kill := range kills[4:] {
 			kill()
 		}
@@ -107,21 +106,21 @@ func TestFleet_churn(t *testing.T) {
 				kill()
 			}
 		}()
-		time.Sleep(full / 3)
+		time.Sleep(15 * time.Second)
 		defer y.team(8)()
 		y.settle(5 * time.Minute)
 		y.checkLaws()
 		at, _ := y.arrivals(bindAction)
 		// What the dead held comes again after the ack wait, so the end has gaps.
+		whole := int(50 * time.Second / time.Second)
 		n := 0
 		for _, a := range at {
-			if a.Sub(at[0]) < full {
+			if a.Sub(at[0]) < 50*time.Second {
 				n++
 			}
 		}
-		// The dead took slots with them, and those that come have to find their pace.
-		if lost := full - time.Duration(n)*time.Second/time.Duration(y.gates.Rate); lost > 1500*time.Millisecond {
-			t.Errorf("%d calls in %v: slots of %v went unused, want at most a second and a half", n, full, lost)
+		if used := float64(n) / float64(whole*y.gates.Rate); used < 0.97 {
+			t.Errorf("used %.1f %% of the quota, want at least 97 %%", 100*used)
 		}
 	})
 }
@@ -149,12 +148,11 @@ func TestFleet_oneBadWorker(t *testing.T) {
 	long(t)
 	t.Parallel()
 	inBubble(t, func(t *testing.T, y *yard) {
-		const seconds = 20
-		defer y.team(7)()
+		defer y.team(15)()
 		gates, stop := y.workWith(y.routesOver(unreachable{}))
 		defer stop()
-		y.publishBound(450)
-		for range seconds {
+		y.publishBound(900)
+		for range 40 {
 			time.Sleep(time.Second)
 			for _, s := range gates.States() {
 				if s.Breaker != "closed" && !s.Alone {
@@ -167,11 +165,11 @@ func TestFleet_oneBadWorker(t *testing.T) {
 		at, _ := y.arrivals(bindAction)
 		n := 0
 		for _, a := range at {
-			if a.Sub(at[0]) < seconds*time.Second {
+			if a.Sub(at[0]) < 40*time.Second {
 				n++
 			}
 		}
-		if used := float64(n) / seconds / float64(y.gates.Rate); used < 0.9 {
+		if used := float64(n) / 40 / float64(y.gates.Rate); used < 0.9 {
 			t.Errorf("the others used %.1f %% of the quota, want nearly all: only the bad worker's slots are lost", 100*used)
 		}
 	})
@@ -188,8 +186,8 @@ func TestFleet_outage(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		y.sim.Inject(esssim.Fault{Kind: esssim.Status, Status: 503})
 		began := time.Now()
-		y.publishBound(400)
-		time.Sleep(5 * time.Minute)
+		y.publishBound(800)
+		time.Sleep(10 * time.Minute)
 		y.sim.ClearFaults()
 		mended := time.Now()
 		y.settle(15 * time.Minute)
@@ -218,8 +216,8 @@ func TestFleet_outage(t *testing.T) {
 				after++
 			}
 		}
-		if probes < 8 || probes > 10 {
-			t.Errorf("%d probes in five minutes, want one for each 30 s", probes)
+		if probes < 17 || probes > 20 {
+			t.Errorf("%d probes in ten minutes, want one for each 30 s", probes)
 		}
 		if len(keys) < probes {
 			t.Errorf("%d probes with %d different events, want a different one each time", probes, len(keys))
