@@ -12,6 +12,7 @@ import (
 	"essworker/internal/essapi"
 	"essworker/internal/esssim"
 	"essworker/internal/event"
+	"essworker/internal/fleet"
 	"essworker/internal/handlers"
 )
 
@@ -343,6 +344,35 @@ func TestFleet_lanes(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		if got := len(y.results()["employee.bound"]); got < 200 {
 			t.Errorf("%d of 200 events of the lane that works are done after 12 s", got)
+		}
+	})
+}
+
+// TestFleet_limitChanged: a limit set while there was none leaves a worker with the few
+// events it has slots for, and the rest to others.
+func TestFleet_limitChanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		y.gates.Rate = 0
+		routes := handlers.Routes(y.api(), handlers.Defaults{Operator: esssim.OperatorUserID, AppID: esssim.AppID})
+		gates, stop := y.workWith(routes)
+		defer stop()
+		office := fleet.OpenOffice(y.NC, y.JS, y.Topology.FleetBucket())
+		limit := fleet.Limit{Rate: 2, Why: "they asked", By: "anna@ops"}
+		if _, err := office.SetLimit(t.Context(), "ess."+bindAction, limit); err != nil {
+			t.Fatal(err)
+		}
+		for gates.Gate(routes[0], "").Limit() != limit.Rate {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Second) // what it has asked for before ends
+		y.publishBound(60)
+		time.Sleep(5 * time.Second)
+		lane, err := y.JS.Consumer(t.Context(), y.Topology.EventsStream(), "employee-onboarded")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := lane.CachedInfo().NumAckPending; n == 0 || n > 6 {
+			t.Errorf("%d events in hand at %d calls a second, want a few", n, limit.Rate)
 		}
 	})
 }

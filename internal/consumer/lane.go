@@ -59,6 +59,7 @@ type lane struct {
 	slots chan struct{}  // a call each
 	idle  chan *delivery // to the goroutines that wait for their next event
 	seats chan struct{}  // an event in hand that has not been called for yet, each
+	taken int            // seats that the limit leaves empty
 	hand  hand
 	each  atomic.Int64 // how long an event keeps its slot lately, in nanoseconds
 }
@@ -97,6 +98,7 @@ func (l *lane) run(ctx context.Context) error {
 // take is the loop: an open gate first, then a free slot, then an event.
 func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *sync.WaitGroup) error {
 	for {
+		l.seat()
 		probe, err := l.enter(ctx, pull)
 		if err != nil || !pull.reserve(ctx, l.slots, l.seats) {
 			return nil //nolint:nilerr // the only error is the end of ctx, which is how a lane ends well
@@ -142,6 +144,26 @@ func (l *lane) dispatch(d *delivery, handle func(*delivery), hands *sync.WaitGro
 }
 
 func (l *lane) release() { <-l.slots; <-l.seats }
+
+// seat has as many seats as the limit asks for, which an operator may change. A seat too
+// many is taken away once it is free.
+func (l *lane) seat() {
+	spare := 0
+	if limit := l.gate.Limit(); limit > 0 {
+		spare = max(0, cap(l.seats)-max(seatsPaced, limit/4))
+	}
+	for ; l.taken > spare; l.taken-- {
+		<-l.seats
+	}
+	for l.taken < spare {
+		select {
+		case l.seats <- struct{}{}:
+			l.taken++
+		default:
+			return
+		}
+	}
+}
 
 // next takes one event.
 func (l *lane) next(ctx context.Context, pull *puller, probe bool) (*delivery, error) {

@@ -76,7 +76,7 @@ func (w Worker) Run(ctx context.Context) error {
 			consumer: topology.Consumer(r.Type),
 			idle:     make(chan *delivery),
 			slots:    make(chan struct{}, w.Config.Concurrency),
-			seats:    make(chan struct{}, seats(gate, w.Config)),
+			seats:    make(chan struct{}, w.Config.Concurrency),
 			hand:     hand{held: map[*delivery]struct{}{}},
 		}
 		lanes.Go(func() error { return l.run(ctx) })
@@ -91,12 +91,4 @@ func (w Worker) policy() policy {
 		BackoffMax:  w.Config.BackoffMax,
 		Probe:       2 * w.Fleet.ProbeEvery(),
 	}
-}
-
-// seats is how many events may wait in hand for a slot of the quota.
-func seats(g *fleet.Gate, c Config) int {
-	if limit := g.Limit(); limit > 0 {
-		return min(max(seatsPaced, limit/4), c.Concurrency)
-	}
-	return c.Concurrency
 }
