@@ -2,9 +2,11 @@ package telemetry
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	stdlog "log"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"strconv"
 
@@ -78,7 +80,7 @@ func (t *Telemetry) setLogs(ctx context.Context, lines slog.Handler, level slog.
 // setTraces makes spans if they are exported and else only relays traces.
 func (t *Telemetry) setTraces(ctx context.Context, res *resource.Resource) error {
 	if !asked(signalTraces) {
-		t.Tracer = relays{roots: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))}
+		t.Tracer = relays{}
 		return nil
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
@@ -140,27 +142,23 @@ func (t *Telemetry) setMetrics(ctx context.Context, warn *stdlog.Logger, res *re
 
 // relays is the tracer of a worker that exports no traces. A span of its own
 // would be a parent that nobody can ever find, so it hands a trace on as it came.
-type relays struct {
-	embedded.TracerProvider
-	roots trace.TracerProvider
-}
+type relays struct{ embedded.TracerProvider }
 
 // Tracer gives a tracer that relays.
-func (r relays) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
-	return relay{roots: r.roots.Tracer(name, opts...)}
-}
+func (relays) Tracer(string, ...trace.TracerOption) trace.Tracer { return relay{} }
 
-type relay struct {
-	embedded.Tracer
-	roots trace.Tracer
-}
+type relay struct{ embedded.Tracer }
 
 // Start gives the span in ctx, or begins a trace, not sampled, if there is none.
-func (r relay) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
-	if trace.SpanContextFromContext(ctx).IsValid() {
-		return ctx, trace.SpanFromContext(ctx)
+func (relay) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		var begun trace.SpanContextConfig
+		binary.NativeEndian.PutUint64(begun.TraceID[:8], rand.Uint64())
+		binary.NativeEndian.PutUint64(begun.TraceID[8:], rand.Uint64()|1) // zeros would be no id
+		binary.NativeEndian.PutUint64(begun.SpanID[:], rand.Uint64()|1)
+		ctx = trace.ContextWithSpanContext(ctx, trace.NewSpanContext(begun))
 	}
-	return r.roots.Start(ctx, name, opts...)
+	return ctx, trace.SpanFromContext(ctx)
 }
 
 // maskRecord is maskAttr for exported log records, and holds them to the level
