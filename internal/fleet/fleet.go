@@ -109,7 +109,7 @@ func Join(ctx context.Context, cfg Config, m Member) (*Fleet, error) {
 		bucket: kv.Open(m.NC, m.JS, m.Bucket), clock: newClock(), agreed: agreed{records: map[string]record{}},
 		gates: map[string]*Gate{}, quotas: map[string]*quota{}, refutedAt: map[string]time.Time{},
 	}
-	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate}
+	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate, ReplayShare: cfg.ReplayShare}
 	f.ctx, f.end = context.WithCancel(context.WithoutCancel(ctx))
 	hints := make(chan string, 256)
 	if err := f.join(ctx, m, hints); err != nil {

@@ -24,14 +24,16 @@ const (
 
 // Presence is what a worker says of itself, every ten seconds.
 type Presence struct {
-	ID      string           `json:"id"`
-	Host    string           `json:"host"`
-	PID     int              `json:"pid"`
-	Version string           `json:"version"`
-	Since   time.Time        `json:"since"` // by its own clock
-	Rate    int              `json:"rate"`  // its WORKER_RATE; 0 is no limit
-	Lanes   map[string]Share `json:"lanes"`
-	Seen    time.Time        `json:"-"` // when it said so, by the server's clock
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"` // by its own clock
+	Rate    int       `json:"rate"`  // its WORKER_RATE; 0 is no limit
+	// ReplayShare is its WORKER_REPLAY_SHARE; 0 if it is of a version that does not say.
+	ReplayShare float64          `json:"replayShare,omitzero"`
+	Lanes       map[string]Share `json:"lanes"`
+	Seen        time.Time        `json:"-"` // when it said so, by the server's clock
 }
 
 // Share is what one lane of a worker does.
