@@ -46,7 +46,7 @@ func (r *run) next(ctx context.Context, n int) error {
 	err = r.Office.putBatch(ctx, r.job.ID, b)
 	if errors.Is(err, kv.ErrStale) { // a runner was cut off before it could say so in the job
 		var left Batch
-		if left, err = r.Office.batch(ctx, r.job.ID, b.N); err == nil {
+		if left, err = r.Office.Batch(ctx, r.job.ID, b.N); err == nil {
 			b.rev = left.rev
 			err = lost(r.Office.putBatch(ctx, r.job.ID, b))
 		}
@@ -55,6 +55,7 @@ func (r *run) next(ctx context.Context, n int) error {
 		return err
 	}
 	r.job.Batches++
+	r.job.Sending = true
 	r.job.Open = append(r.job.Open, b.N)
 	r.open[b.N] = b
 	if err := r.save(ctx); err != nil {
@@ -143,7 +144,7 @@ func (o *Office) busy(ctx context.Context, but string) (map[uint64]bool, error) 
 		if j.ID == but || len(j.Open) == 0 {
 			continue
 		}
-		b, err := o.batch(ctx, j.ID, slices.Max(j.Open))
+		b, err := o.Batch(ctx, j.ID, slices.Max(j.Open))
 		if err != nil {
 			return nil, err
 		}
@@ -159,6 +160,7 @@ func (o *Office) busy(ctx context.Context, but string) (map[uint64]bool, error) 
 // send puts letters' events back and notes where they stand.
 func (r *run) send(ctx context.Context, b *Batch, letters []dlq.Letter) error {
 	if len(letters) == 0 {
+		r.job.Sending = false
 		return nil
 	}
 	r.pace.AllowN(time.Now(), min(len(letters), r.pace.Burst()))
@@ -199,6 +201,7 @@ func (r *run) send(ctx context.Context, b *Batch, letters []dlq.Letter) error {
 		r.job.State, r.job.Note = Stopped, clean(fmt.Sprintf("letters cannot be put back: %v", kept))
 	}
 	r.follow.add(b)
+	r.job.Sending = false
 	return lost(r.Office.putBatch(ctx, r.job.ID, b))
 }
 
@@ -216,7 +219,7 @@ func (r *run) recover(ctx context.Context) error {
 	}
 	begun := false
 	for _, n := range r.job.Open {
-		b, err := r.Office.batch(ctx, r.job.ID, n)
+		b, err := r.Office.Batch(ctx, r.job.ID, n)
 		if err != nil {
 			return err
 		}
@@ -241,6 +244,7 @@ func (r *run) recover(ctx context.Context) error {
 			return err
 		}
 	}
+	r.job.Sending = false
 	return nil
 }
 

@@ -74,6 +74,7 @@ type Job struct {
 	Runner   string    `json:"runner,omitempty"`
 	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with
 	Batches  int       `json:"batches"`          // noted so far
+	Sending  bool      `json:"sending,omitzero"` // the last of them is not put back yet, or only in part
 	Open     []int     `json:"open,omitempty"`   // those with letters whose outcome is not known
 	Settled  Tally     `json:"settled"`          // of the batches that are not open
 	Seen     Tally     `json:"seen"`             // of all, for people
@@ -224,6 +225,15 @@ func because(why string) string {
 	}
 	return ": " + why
 }
+
+// Stored reports whether the job has put back all it will.
+func (j Job) Stored() bool {
+	return !j.Sending && (j.ended() || j.Cursor >= j.Selection.Last && j.State != Waiting)
+}
+
+// Small reports whether the job has no more letters than a canary: it goes at once, and
+// waits for no lane.
+func (j Job) Small() bool { return j.Eligible <= canarySize }
 
 // Outcome is what became of a letter a job has come to.
 type Outcome string

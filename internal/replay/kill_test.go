@@ -34,7 +34,7 @@ func (y *yard) afternoon(chance *rand.Rand) {
 			}
 		})
 	}
-	y.sim.Inject(esssim.Fault{Kind: esssim.Latency, Delay: time.Duration(chance.IntN(300)) * time.Millisecond})
+	y.sim.Inject(esssim.Fault{Kind: esssim.Latency, Delay: time.Duration(1+chance.IntN(300)) * time.Millisecond})
 	o := orders
 	o.StopAt = 1
 	if chance.IntN(2) == 0 {

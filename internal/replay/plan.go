@@ -46,6 +46,7 @@ type Line struct {
 	Code     string
 	Letters  int
 	Eligible int
+	Refused  map[Verdict]int // of the others
 }
 
 // Refusal is the letters that are not replayed for one reason.
@@ -72,10 +73,12 @@ type Lane struct {
 	Alone, Beside time.Duration
 }
 
-// Choice is which letters an operator means.
+// Choice is which letters an operator means: those with the ids, or those that the
+// filter selects.
 type Choice struct {
 	IDs    []uint64
 	Filter dlq.Filter
+	UpTo   uint64 // of the filter's, no later ones; 0 is those there are now
 }
 
 // Plan freezes a selection and judges each of its letters. Each, if it is not nil, is
@@ -89,6 +92,9 @@ func (o *Office) Plan(ctx context.Context, c Choice, orders Orders, each func(dl
 	state := info.CachedInfo()
 	p := Plan{At: state.TimeStamp, Types: map[string]int{}, Refused: map[Verdict]Refusal{}}
 	p.Selection = Selection{Filter: c.Filter, First: state.State.FirstSeq, Last: state.State.LastSeq}
+	if c.UpTo > 0 {
+		p.Selection.Last = min(p.Selection.Last, c.UpTo)
+	}
 	if len(c.IDs) > 0 {
 		p.Selection = Selection{IDs: slices.Compact(slices.Sorted(slices.Values(c.IDs)))}
 		p.Selection.First, p.Selection.Last = p.Selection.IDs[0], p.Selection.IDs[len(p.Selection.IDs)-1]
@@ -99,6 +105,7 @@ func (o *Office) Plan(ctx context.Context, c Choice, orders Orders, each func(dl
 	if err := o.judge(ctx, &p, rules{o.routes, orders.Force}, each); err != nil {
 		return Plan{}, err
 	}
+	p.Selection.IDs = slices.DeleteFunc(p.Selection.IDs, func(id uint64) bool { return slices.Contains(p.Missing, id) })
 	slices.SortFunc(p.Lines, func(a, b Line) int { return b.Letters - a.Letters })
 	if p.Lanes, err = o.lanes(ctx, p.Types, orders.Rate); err != nil {
 		return Plan{}, err
@@ -109,17 +116,21 @@ func (o *Office) Plan(ctx context.Context, c Choice, orders Orders, each func(dl
 // newest turns a limit to the newest letters into a first one: what is selected must
 // not drift.
 func (o *Office) newest(ctx context.Context, s *Selection) error {
-	if s.Filter.Limit == 0 {
+	limit := s.Filter.Limit
+	if s.Filter.Limit = 0; limit == 0 {
 		return nil
 	}
-	for l, err := range o.box.Letters(ctx, s.Filter) {
+	ring, n := make([]uint64, min(limit, max(1, int(s.Last)-int(s.First)+1))), 0 //nolint:gosec // sequence numbers
+	for l, err := range o.box.Between(ctx, s.Filter, s.First, s.Last) {
 		if err != nil {
 			return err
 		}
-		s.First = l.ID
-		break
+		ring[n%len(ring)] = l.ID
+		n++
 	}
-	s.Filter.Limit = 0
+	if n > len(ring) {
+		s.First = ring[n%len(ring)]
+	}
 	return nil
 }
 
@@ -225,6 +236,10 @@ func (p *Plan) add(lines map[[2]string]int, letters []dlq.Letter, verdicts []Ver
 			p.Lines[i].Eligible++
 			p.Types[l.Type]++
 		} else {
+			if p.Lines[i].Refused == nil {
+				p.Lines[i].Refused = map[Verdict]int{}
+			}
+			p.Lines[i].Refused[v]++
 			p.refuse(l, v)
 		}
 		if each != nil {
@@ -300,16 +315,17 @@ func shareOf(workers []fleet.Presence) float64 {
 	return share
 }
 
-// Create makes a plan a job, which the next runner that is free takes.
-func (o *Office) Create(ctx context.Context, p Plan, orders Orders) (Job, error) {
+// Draft is a plan as the job it would be.
+func Draft(p Plan, orders Orders) Job {
 	orders.Why = clean(orders.Why)
-	j := Job{
-		ID: newID(), Created: p.At, Selection: p.Selection, Orders: orders,
-		Letters: p.Letters, Eligible: p.Eligible, Types: p.Types, State: Waiting,
+	return Job{
+		ID: newID(), Created: p.At, Selection: p.Selection, Orders: orders, State: Waiting,
+		Letters: p.Letters, Eligible: p.Eligible, Types: p.Types, Cursor: max(p.Selection.First, 1) - 1,
 	}
-	if p.Selection.First > 0 {
-		j.Cursor = p.Selection.First - 1
-	}
+}
+
+// Create stores a draft: the next runner that is free takes it.
+func (o *Office) Create(ctx context.Context, j Job) error {
 	_, err := o.write(ctx, j, 0)
-	return j, err
+	return err
 }

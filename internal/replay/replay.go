@@ -119,17 +119,21 @@ func (o *Office) List(ctx context.Context) ([]Job, error) {
 	return jobs, nil
 }
 
-// Batches reads what became of each letter that a job has come to, oldest first.
-func (o *Office) Batches(ctx context.Context, j Job) ([]Batch, error) {
-	var batches []Batch
-	for n := range j.Batches {
-		b, err := o.batch(ctx, j.ID, n)
-		if err != nil {
-			return nil, err
-		}
-		batches = append(batches, b)
+// Batch reads what became of some of the letters that a job has come to; it has
+// Job.Batches of them, the first being 0.
+func (o *Office) Batch(ctx context.Context, job string, n int) (Batch, error) {
+	e, err := o.bucket.Get(ctx, batchKey(job, n))
+	if err != nil {
+		return Batch{}, err
 	}
-	return batches, nil
+	b := Batch{N: n, rev: e.Rev}
+	if e.Value == nil {
+		return b, nil
+	}
+	if err := json.Unmarshal(e.Value, &b); err != nil {
+		return Batch{}, fmt.Errorf("read batch %d of job %q: %w", n, job, err)
+	}
+	return b, nil
 }
 
 // Pause stops a job where it stands; what is under way is seen through.
@@ -174,21 +178,6 @@ func (o *Office) write(ctx context.Context, j Job, rev uint64) (uint64, error) {
 		ttl = reportTTL
 	}
 	return o.bucket.Put(ctx, jobKeys+j.ID, value, rev, ttl)
-}
-
-func (o *Office) batch(ctx context.Context, job string, n int) (Batch, error) {
-	e, err := o.bucket.Get(ctx, batchKey(job, n))
-	if err != nil {
-		return Batch{}, err
-	}
-	b := Batch{N: n, rev: e.Rev}
-	if e.Value == nil {
-		return b, nil
-	}
-	if err := json.Unmarshal(e.Value, &b); err != nil {
-		return Batch{}, fmt.Errorf("read batch %d of job %q: %w", n, job, err)
-	}
-	return b, nil
 }
 
 // putBatch notes a batch, and fails if somebody else has since it was read.

@@ -99,7 +99,9 @@ func (y *yard) worker() (stop, kill func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	office := y.open(nc, js)
-	go func() { done <- replay.Runner{Office: office, Name: fmt.Sprintf("test/%d", y.workers), Log: log}.Serve(ctx) }()
+	go func() {
+		done <- replay.Runner{Office: office, Name: fmt.Sprintf("test/%d", y.workers), Log: log}.Serve(ctx)
+	}()
 	go func() {
 		done <- consumer.Worker{
 			Config: consumer.Config{
@@ -174,8 +176,8 @@ func (y *yard) plan(c replay.Choice, o replay.Orders) replay.Plan {
 
 func (y *yard) create(c replay.Choice, o replay.Orders) replay.Job {
 	y.t.Helper()
-	j, err := y.office.Create(y.t.Context(), y.plan(c, o), o)
-	if err != nil {
+	j := replay.Draft(y.plan(c, o), o)
+	if err := y.office.Create(y.t.Context(), j); err != nil {
 		y.t.Fatalf("Create: %v", err)
 	}
 	return j
