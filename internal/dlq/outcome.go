@@ -42,8 +42,12 @@ func (b *Box) Marks(ctx context.Context) (m Marks, err error) {
 // Between gives the letters from id first to id last that a filter selects, oldest
 // first and whole, as they are when they are read. The filter's limit is not heeded.
 func (b *Box) Between(ctx context.Context, f Filter, first, last uint64) iter.Seq2[Letter, error] {
+	subjects := b.subjects(f)
+	if f.Reason == "" && f.Type == "" {
+		subjects = everything
+	}
 	return func(yield func(Letter, error) bool) {
-		for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.LettersStream(), b.subjects(f), first, last) {
+		for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.LettersStream(), subjects, first, last) {
 			if err != nil {
 				yield(Letter{}, fmt.Errorf("read letters: %w", err))
 				return
@@ -55,6 +59,10 @@ func (b *Box) Between(ctx context.Context, f Filter, first, last uint64) iter.Se
 	}
 }
 
+// everything is the filter of all subjects of a stream. With any other one the server
+// goes through all of them for each batch it gives, to count what is still to come.
+const everything = ">"
+
 // Result is that an event has a result.
 type Result struct {
 	Seq  uint64 // in the results stream
@@ -62,15 +70,10 @@ type Result struct {
 	Key  string // of the event
 }
 
-// Results gives the results stored behind a place in their stream, oldest first: those
-// of one type, or, if that is empty, all.
-func (b *Box) Results(ctx context.Context, typ string, after uint64) iter.Seq2[Result, error] {
-	subject := b.topo.ResultSubject(typ, "*")
-	if typ == "" {
-		subject = b.topo.Prefix + ".results.>"
-	}
+// Results gives the results stored behind a place in their stream, oldest first.
+func (b *Box) Results(ctx context.Context, after uint64) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.ResultsStream(), subject, after+1, math.MaxUint64) {
+		for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.ResultsStream(), everything, after+1, math.MaxUint64) {
 			if err != nil {
 				yield(Result{}, fmt.Errorf("read results: %w", err))
 				return
@@ -88,7 +91,7 @@ func (b *Box) Results(ctx context.Context, typ string, after uint64) iter.Seq2[R
 // settled yet: their places by [ReplayID].
 func (b *Box) Underway(ctx context.Context, after uint64) (map[string]uint64, error) {
 	found := map[string]uint64{}
-	for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.EventsStream(), b.topo.EventSubject(">"), after+1, math.MaxUint64) {
+	for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.EventsStream(), everything, after+1, math.MaxUint64) {
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}

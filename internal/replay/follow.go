@@ -22,7 +22,6 @@ const (
 // that are stored behind them, all in one, and not by asking for each.
 type follower struct {
 	office *Office
-	one    string // the only event type there is; empty if there are several
 	marks  dlq.Marks
 
 	byKey    map[string][]*pending // by the event's key
@@ -39,13 +38,8 @@ type pending struct {
 
 func (p *pending) sent() *Sent { return &p.batch.Sent[p.i] }
 
-func newFollower(o *Office, types map[string]int) follower {
-	f := follower{office: o, byKey: map[string][]*pending{}, searched: time.Now()}
-	if len(types) == 1 {
-		for f.one = range types {
-		}
-	}
-	return f
+func newFollower(o *Office) follower {
+	return follower{office: o, byKey: map[string][]*pending{}, searched: time.Now()}
 }
 
 // add follows the events of a batch.
@@ -87,11 +81,7 @@ func (f *follower) poll(ctx context.Context) (ended int, err error) {
 		return 0, f.skip(ctx)
 	}
 	before := len(f.byKey)
-	success := ""
-	if r, ok := f.office.routes[f.one]; ok {
-		success = r.Success
-	}
-	for res, err := range f.office.box.Results(ctx, success, f.marks.Results) {
+	for res, err := range f.office.box.Results(ctx, f.marks.Results) {
 		if err != nil {
 			return 0, err
 		}
@@ -102,7 +92,7 @@ func (f *follower) poll(ctx context.Context) (ended int, err error) {
 			}
 		}
 	}
-	for l, err := range f.office.box.Between(ctx, dlq.Filter{Type: f.one}, f.marks.Letters+1, math.MaxUint64) {
+	for l, err := range f.office.box.Between(ctx, dlq.Filter{}, f.marks.Letters+1, math.MaxUint64) {
 		if err != nil {
 			return 0, err
 		}

@@ -52,7 +52,7 @@ func newRun(r Runner, me string, j Job) *run {
 		limit, burst = rate.Limit(j.Orders.Rate), max(1, int(j.Orders.Rate/4))
 	}
 	return &run{
-		Runner: r, me: me, job: j, open: map[int]*Batch{}, follow: newFollower(o, j.Types),
+		Runner: r, me: me, job: j, open: map[int]*Batch{}, follow: newFollower(o),
 		pace: rate.NewLimiter(limit, burst), lanes: status.NewReader(o.nc, o.js, o.topo, o.order),
 	}
 }

@@ -129,8 +129,8 @@ func (y *yard) worker() (stop, kill func()) {
 	}
 }
 
-// letter stores a letter about an event that succeeds once it is replayed.
-func (y *yard) letter(edit ...func(*dlq.Failed)) uint64 {
+// failed is an event that a worker gave up and that succeeds once it is replayed.
+func (y *yard) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 	y.t.Helper()
 	n := y.letters
 	y.letters++
@@ -149,7 +149,13 @@ func (y *yard) letter(edit ...func(*dlq.Failed)) uint64 {
 	for _, edit := range edit {
 		edit(&f)
 	}
-	id, err := y.box.Put(y.t.Context(), f)
+	return f
+}
+
+// letter stores a letter about such an event.
+func (y *yard) letter(edit ...func(*dlq.Failed)) uint64 {
+	y.t.Helper()
+	id, err := y.box.Put(y.t.Context(), y.failed(edit...))
 	if err != nil {
 		y.t.Fatalf("Put: %v", err)
 	}
