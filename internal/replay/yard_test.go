@@ -42,6 +42,7 @@ type yard struct {
 	rate    int
 	box     *dlq.Box
 	office  *replay.Office
+	login   natsconn.Config
 	letters int
 	workers int
 }
@@ -77,7 +78,19 @@ func (y *yard) open(nc *nats.Conn, js jetstream.JetStream) *replay.Office {
 // and as kill -9 does as far as others can see.
 func (y *yard) worker() (stop, kill func()) {
 	y.t.Helper()
-	nc := y.Connect(natsconn.Options{}, natsconn.Config{})
+	return y.start(true)
+}
+
+// lanes starts a worker that runs no jobs.
+func (y *yard) lanes() (stop func()) {
+	y.t.Helper()
+	stop, _ = y.start(false)
+	return stop
+}
+
+func (y *yard) start(jobs bool) (stop, kill func()) {
+	y.t.Helper()
+	nc := y.Connect(natsconn.Options{}, y.login)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		y.t.Fatal(err)
@@ -99,8 +112,13 @@ func (y *yard) worker() (stop, kill func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	office := y.open(nc, js)
+	runner := replay.Runner{Office: office, Name: fmt.Sprintf("test/%d", y.workers), Log: log}
 	go func() {
-		done <- replay.Runner{Office: office, Name: fmt.Sprintf("test/%d", y.workers), Log: log}.Serve(ctx)
+		if !jobs {
+			done <- nil
+			return
+		}
+		done <- runner.Serve(ctx)
 	}()
 	go func() {
 		done <- consumer.Worker{
