@@ -150,7 +150,9 @@ func serve(ctx context.Context, w worker) error {
 		return err
 	}
 	run, runCtx := errgroup.WithContext(ctx)
-	run.Go(func() error { return replay.Runner{Office: office, Name: workerName(), Log: w.log}.Serve(runCtx) })
+	run.Go(func() error {
+		return replay.Runner{Office: office, Name: workerName(), Log: w.log, Meter: w.meter.Meter("essworker/replay")}.Serve(runCtx)
+	})
 	run.Go(func() error {
 		return consumer.Worker{
 			Config: w.Lanes, Topology: w.Topology, NC: w.nc, JS: w.js, Fleet: gates, Routes: routes,

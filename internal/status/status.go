@@ -33,6 +33,10 @@ type Snapshot struct {
 type Letters struct {
 	Count  uint64
 	Oldest time.Time // zero without letters
+	// Untouched is when the oldest letter failed that was never replayed, UntouchedID its
+	// id; zero without one.
+	Untouched   time.Time
+	UntouchedID uint64
 }
 
 // Reader looks at one deployment, again and again. It is for one goroutine.
@@ -92,6 +96,9 @@ func (r *Reader) look(ctx context.Context, letters bool) (Snapshot, error) {
 	s := Snapshot{At: now, Workers: fleetNow.Workers, Shut: fleetNow.Bars, Letters: Letters{Count: held.Msgs}}
 	if held.Msgs > 0 {
 		s.Letters.Oldest = held.FirstTime
+	}
+	if letters && held.Msgs > 0 {
+		s.Letters.Untouched, s.Letters.UntouchedID = r.letters.untouched, r.letters.first
 	}
 	slices.SortStableFunc(s.Shut, func(a, b fleet.Bar) int { return order(a.Kind) - order(b.Kind) })
 	for i, route := range r.routes {
