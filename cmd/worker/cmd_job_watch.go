@@ -82,34 +82,33 @@ func (c *dlqWatchCmd) follow(ctx context.Context, s streams, d desk, job replay.
 				return err
 			}
 		}
-		if job.Over() {
+		if job.Over() || !rest(ctx, c.Interval) {
 			return nil
 		}
-		var err error
-		if job, err = again(ctx, d, job, c.Interval); err != nil {
-			fmt.Fprintln(s.err, "worker:", mask.Text(err.Error()))
-		}
-		if ctx.Err() != nil {
-			return nil
+		var trouble error
+		if job, trouble = again(ctx, d, job); trouble != nil {
+			fmt.Fprintln(s.err, "worker:", mask.Text(trouble.Error()))
 		}
 	}
 }
 
-// again looks once more after a while; if that fails, the job is as it was.
-func again(ctx context.Context, d desk, job replay.Job, interval time.Duration) (replay.Job, error) {
+// rest waits, and reports whether to look again then: not if ctx has ended.
+func rest(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
-		return job, nil
-	case <-time.After(interval):
+		return false
+	case <-time.After(d):
+		return true
 	}
-	look, cancel := context.WithTimeout(ctx, lookWait)
+}
+
+// again looks once more; if that fails, the job is as it was.
+func again(ctx context.Context, d desk, job replay.Job) (replay.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	now, err := d.office.Get(look, job.ID)
-	if err != nil && ctx.Err() == nil {
-		return job, err
-	}
+	now, err := d.office.Get(ctx, job.ID)
 	if err != nil {
-		return job, nil //nolint:nilerr // interrupted
+		return job, err
 	}
 	return now, nil
 }
@@ -137,10 +136,10 @@ func (c *dlqWatchCmd) redraw(ctx context.Context, s streams, d desk, job replay.
 			return err
 		}
 		drawn = len(lines)
-		if job.Over() || ctx.Err() != nil {
+		if job.Over() || !rest(ctx, c.Interval) {
 			return nil
 		}
-		job, trouble = again(ctx, d, job, c.Interval)
+		job, trouble = again(ctx, d, job)
 	}
 }
 
@@ -239,8 +238,12 @@ func results(j replay.Job) string {
 		n    int
 		what string
 	}{
-		{j.Seen.Failed, "failed again"}, {j.Underway(), "under way"}, {j.Seen.Unknown, "left no trace"},
-		{refused, "not eligible"}, {j.Seen.Gone, "gone before"}, {j.Seen.Trouble, "not stored"},
+		{j.Seen.Failed, "failed again"},
+		{j.Underway(), "under way"},
+		{j.Seen.Unknown, "left no trace"},
+		{refused, "not eligible"},
+		{j.Seen.Gone, "gone before"},
+		{j.Seen.Trouble, "not stored"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
@@ -280,12 +283,12 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, d desk, job replay.
 			}
 		}
 		told = job.State
-		var err error
-		if job, err = again(ctx, d, job, interval); err != nil {
-			fmt.Fprintln(s.err, "worker:", mask.Text(err.Error()))
+		if !rest(ctx, interval) {
+			return job, leave(job, "goes on without this terminal")
 		}
-		if ctx.Err() != nil {
-			return job, leave(job, "goes on with the next worker")
+		var err error
+		if job, err = again(ctx, d, job); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(s.err, "worker:", mask.Text(err.Error()))
 		}
 		line.show(job.ID+" "+string(job.State), settledOf(job), job.Letters)
 		interval = min(interval*11/10, 500*time.Millisecond)

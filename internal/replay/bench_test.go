@@ -60,7 +60,7 @@ func BenchmarkReplay(b *testing.B) {
 		y.office = y.open(y.NC, y.JS)
 		b.StartTimer()
 		start := time.Now()
-		j := y.create(replay.Choice{}, orders)
+		j := y.create(orders)
 		var stored, over time.Duration
 		for ; !j.Over(); time.Sleep(20 * time.Millisecond) {
 			if now, err := y.office.Get(b.Context(), j.ID); err == nil {

@@ -26,7 +26,7 @@ func TestJob(t *testing.T) {
 		stop, _ := y.worker()
 		defer stop()
 		y.put(1000)
-		j := y.create(replay.Choice{}, orders)
+		j := y.create(orders)
 		y.letter() // too late for it
 		j = y.until(j.ID, time.Minute, "over", over)
 		if j.State != replay.Done || j.Seen.Succeeded != 1000 || j.Seen.Stored != 1000 || j.Letters != 1000 {
@@ -66,7 +66,7 @@ func TestJob_notMended(t *testing.T) {
 		defer stop()
 		y.put(1000)
 		y.sim.Inject(esssim.Fault{Kind: esssim.Code, Code: "InvalidParameter.ParamError", Message: "still not [sim]"})
-		j := y.until(y.create(replay.Choice{}, orders).ID, time.Minute, "over", over)
+		j := y.until(y.create(orders).ID, time.Minute, "over", over)
 		if j.State != replay.Stopped || !strings.Contains(j.Note, "InvalidParameter.ParamError") {
 			t.Errorf("the job is %s (%s), want it stopped, with the new reason", j.State, j.Note)
 		}
@@ -89,7 +89,7 @@ func TestJob_operators(t *testing.T) {
 		y.put(200)
 		slow := orders
 		slow.Rate = 10
-		id := y.create(replay.Choice{}, slow).ID
+		id := y.create(slow).ID
 		some := func(n int) func(replay.Job) bool {
 			return func(j replay.Job) bool { return j.Seen.Succeeded >= n }
 		}
@@ -137,7 +137,7 @@ func TestJob_holds(t *testing.T) {
 		stop, _ := y.worker()
 		defer stop()
 		y.put(300)
-		id := y.create(replay.Choice{}, orders).ID
+		id := y.create(orders).ID
 		y.until(id, time.Minute, "under way", func(j replay.Job) bool { return j.Seen.Succeeded >= 50 })
 		if _, err := topology.Pause(t.Context(), y.JS, y.Topology.Names, typ, time.Time{}); err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestJob_resumed(t *testing.T) {
 		defer stop()
 		y.put(100)
 		y.sim.Inject(esssim.Fault{Kind: esssim.Code, Code: "InvalidParameter.ParamError", Message: "still not [sim]", Count: 2})
-		j := y.until(y.create(replay.Choice{}, orders).ID, time.Minute, "over", over)
+		j := y.until(y.create(orders).ID, time.Minute, "over", over)
 		if j.State != replay.Stopped || j.Seen.Failed != 2 {
 			t.Fatalf("the job ended as %+v, want it stopped by two failures", j)
 		}
@@ -205,7 +205,7 @@ func TestJob_cutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := y.create(replay.Choice{}, orders)
+		j := y.create(orders)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if err := (replay.Runner{Office: y.open(nc, js), Name: "keeper", Log: slog.New(slog.DiscardHandler)}).Run(ctx, j.ID); err == nil {

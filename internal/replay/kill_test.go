@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,9 +19,9 @@ var seeds = flag.Uint64("seeds", 50, "how many random afternoons TestJob_killed 
 // Each letter ends as one of replayed and still a letter, and none is done twice.
 func TestJob_killed(t *testing.T) {
 	for seed := range *seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, func(t *testing.T, y *yard) { y.afternoon(rand.New(rand.NewPCG(seed, 0))) }) //nolint:gosec // a test's chance
+			inBubble(t, func(_ *testing.T, y *yard) { y.afternoon(rand.New(rand.NewPCG(seed, 0))) })
 		})
 	}
 }
@@ -40,9 +41,9 @@ func (y *yard) afternoon(chance *rand.Rand) {
 	if chance.IntN(2) == 0 {
 		o.Rate = float64(5 + chance.IntN(50))
 	}
-	jobs := []replay.Job{y.create(replay.Choice{}, o)}
+	jobs := []replay.Job{y.create(o)}
 	if chance.IntN(2) == 0 { // another operator has the same idea
-		jobs = append(jobs, y.create(replay.Choice{}, o))
+		jobs = append(jobs, y.create(o))
 	}
 	stop, kill := y.worker()
 	for range 1 + chance.IntN(5) {

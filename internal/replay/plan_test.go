@@ -3,6 +3,7 @@ package replay_test
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestPlan(t *testing.T) {
 	inBubble(t, func(t *testing.T, y *yard) {
 		again := func(replays int, ago time.Duration) func(*dlq.Failed) {
 			return func(f *dlq.Failed) {
-				f.Header["Dlq-Replays"] = []string{fmt.Sprint(replays)}
+				f.Header["Dlq-Replays"] = []string{strconv.Itoa(replays)}
 				f.FailedAt = time.Now().Add(-ago)
 			}
 		}

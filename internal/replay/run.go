@@ -161,9 +161,8 @@ func (r *run) look(ctx context.Context) error {
 // standing says why a lane stands still.
 func standing(l status.Lane) string {
 	text := l.Type + ": " + string(l.State)
-	for _, b := range l.Shut {
-		text += because(b.Why)
-		break
+	if len(l.Shut) > 0 {
+		text += because(l.Shut[0].Why)
 	}
 	if l.State == status.Paused && l.Pause.Note != nil {
 		text += " by " + l.Pause.Note.By + because(l.Pause.Note.Why)

@@ -134,8 +134,10 @@ func (y *yard) start(jobs bool) (stop, kill func()) {
 	}()
 	end := func() {
 		cancel()
-		for range 2 {
-			<-done
+		for range cap(done) {
+			if err := <-done; err != nil {
+				y.t.Logf("a worker ended with %v", err)
+			}
 		}
 		gates.Leave()
 		nc.Close()
@@ -198,9 +200,10 @@ func (y *yard) plan(c replay.Choice, o replay.Orders) replay.Plan {
 	return p
 }
 
-func (y *yard) create(c replay.Choice, o replay.Orders) replay.Job {
+// create makes a job of every letter there is.
+func (y *yard) create(o replay.Orders) replay.Job {
 	y.t.Helper()
-	j := replay.Draft(y.plan(c, o), o)
+	j := replay.Draft(y.plan(replay.Choice{}, o), o)
 	if err := y.office.Create(y.t.Context(), j); err != nil {
 		y.t.Fatalf("Create: %v", err)
 	}
