@@ -19,7 +19,8 @@ import (
 const (
 	// planBatch is how many letters are judged together, by one look into the ledger.
 	planBatch = 500
-	// planners judge at the same time.
+	// readers read and planners judge at the same time.
+	readers  = 3
 	planners = 2
 	// examples is how many ids a plan names for each verdict.
 	examples = 5
@@ -157,33 +158,22 @@ func (o *Office) letters(ctx context.Context, s Selection, after uint64, missing
 	}
 }
 
-// judge reads the letters on one goroutine and judges them on others.
+// judge reads the letters on some goroutines and judges them on others.
 func (o *Office) judge(ctx context.Context, p *Plan, r rules, each func(dlq.Letter, Verdict) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	read := make(chan []dlq.Letter, planners)
+	var reading sync.WaitGroup
+	for _, part := range parts(p.Selection) {
+		reading.Add(1)
+		g.Go(func() error {
+			defer reading.Done()
+			return o.readInto(ctx, read, part, func(id uint64) { p.Missing = append(p.Missing, id) })
+		})
+	}
 	g.Go(func() error {
-		defer close(read)
-		batch := make([]dlq.Letter, 0, planBatch)
-		pass := func() error {
-			select {
-			case read <- batch:
-				batch = make([]dlq.Letter, 0, planBatch)
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		for l, err := range o.letters(ctx, p.Selection, 0, func(id uint64) { p.Missing = append(p.Missing, id) }) {
-			if err != nil {
-				return err
-			}
-			if batch = append(batch, l); len(batch) == planBatch {
-				if err := pass(); err != nil {
-					return err
-				}
-			}
-		}
-		return pass()
+		reading.Wait()
+		close(read)
+		return nil
 	})
 	var mu sync.Mutex
 	lines := map[[2]string]int{}
@@ -205,6 +195,47 @@ func (o *Office) judge(ctx context.Context, p *Plan, r rules, each func(dlq.Lett
 		})
 	}
 	return g.Wait()
+}
+
+// parts divides a selection by its letters, so that the server has always something to
+// do. One by ids stays whole.
+func parts(s Selection) []Selection {
+	size := (s.Last-s.First)/readers + 1
+	if len(s.IDs) > 0 || size < planBatch {
+		return []Selection{s}
+	}
+	var list []Selection
+	for first := s.First; first <= s.Last; first += size {
+		part := s
+		part.First, part.Last = first, min(s.Last, first+size-1)
+		list = append(list, part)
+	}
+	return list
+}
+
+// readInto passes on a selection's letters, in batches.
+func (o *Office) readInto(ctx context.Context, read chan<- []dlq.Letter, s Selection, missing func(id uint64)) error {
+	batch := make([]dlq.Letter, 0, planBatch)
+	pass := func() error {
+		select {
+		case read <- batch:
+			batch = make([]dlq.Letter, 0, planBatch)
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for l, err := range o.letters(ctx, s, 0, missing) {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, l); len(batch) == planBatch {
+			if err := pass(); err != nil {
+				return err
+			}
+		}
+	}
+	return pass()
 }
 
 // verdicts judges letters by one look into the ledger.
