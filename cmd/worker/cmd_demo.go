@@ -16,7 +16,6 @@ import (
 	"essworker/internal/dlq"
 	"essworker/internal/esssim"
 	"essworker/internal/event"
-	"essworker/internal/handlers"
 	"essworker/internal/natsd"
 	"essworker/internal/topology"
 )
@@ -157,14 +156,4 @@ func play(ctx context.Context, js jetstream.JetStream, topo topology.Config, i i
 		return "", nil, fmt.Errorf("wait for its result: %w", err)
 	}
 	return dlq.Decode(got.Headers().Get("ce-type")), got.Data(), nil
-}
-
-// successOf is the success result of an event type.
-func successOf(typ string) string {
-	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
-		if r.Type == typ {
-			return r.Success
-		}
-	}
-	return ""
 }

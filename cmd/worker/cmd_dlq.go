@@ -24,7 +24,12 @@ type dlqCmd struct {
 	Groups dlqGroupsCmd `cmd:"" help:"Letters by cause: what broke, how often, when."`
 	Ls     dlqLsCmd     `cmd:"" help:"Letters, oldest first."`
 	Show   dlqShowCmd   `cmd:"" help:"One letter, with everything known about it."`
-	Replay dlqReplayCmd `cmd:"" help:"Put letters' events back into their stream."`
+	Replay dlqReplayCmd `cmd:"" help:"Plan a replay of letters; with --yes, run it as a job."`
+	Jobs   dlqJobsCmd   `cmd:"" help:"Replays: how far each is, and what became of its letters."`
+	Watch  dlqWatchCmd  `cmd:"" help:"Look at a replay until it is over."`
+	Pause  dlqPauseCmd  `cmd:"" help:"Stop a replay where it stands."`
+	Resume dlqResumeCmd `cmd:"" help:"Let a replay go on that is paused or has stopped."`
+	Cancel dlqCancelCmd `cmd:"" help:"End a replay; the letters it has not come to stay."`
 }
 
 type dlqLsCmd struct {

@@ -4,157 +4,128 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"log/slog"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/time/rate"
+	"github.com/nats-io/nats.go"
 
+	"essworker/internal/audit"
 	"essworker/internal/dlq"
+	"essworker/internal/handlers"
+	"essworker/internal/replay"
 )
 
 type dlqReplayCmd struct {
 	client
 	dlq.Filter
-	IDs    []uint64 `arg:"" optional:"" name:"ID" help:"Letters to replay, by id."`
-	All    bool     `help:"Replay every letter there is."`
-	Rate   float64  `default:"0" help:"Events put back per second; 0 is as fast as possible. Vendor calls keep to their quota either way." placeholder:"N"`
-	DryRun bool     `help:"Print what would be replayed and do nothing."`
-	Yes    bool     `short:"y" help:"Replay more than one letter without stopping at the plan."`
-	Wait   bool     `help:"Wait for what becomes of the events: their results, or new letters."`
-	JSON   bool     `help:"One JSON object a line for each letter."`
+	Letters []string `arg:"" optional:"" name:"ID" help:"Letters to replay, by id, or a group."`
+	All     bool     `help:"Replay every letter there is."`
+	UpTo    uint64   `help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
+	Rate    float64  `default:"0" help:"Letters a second at most; 0 is as fast as the lanes take them. Vendor calls keep to their quota either way." placeholder:"N"`
+	StopAt  float64  `default:"0.2" help:"Stop when more than this part fails again; 1 is never." placeholder:"RATIO"`
+	Force   bool     `help:"Also letters that were replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
+	Why     string   `help:"Why; the audit records keep it. --force asks for it." placeholder:"TEXT"`
+	DryRun  bool     `help:"Print the plan and do nothing."`
+	Each    bool     `help:"Print the plan letter by letter."`
+	Yes     bool     `short:"y" help:"Run it: more than one letter by filter stops at the plan without this."`
+	Wait    bool     `help:"Wait for what becomes of the events: their results, or new letters."`
+	JSON    bool     `help:"One JSON object a line: of the plan by group, of a replay by letter."`
+
+	ids []uint64
 }
 
-// Run replays one letter at once. For more it prints a plan and the command that
-// runs it, unless it was told --yes.
+// Help says what a replay does.
+func (dlqReplayCmd) Help() string {
+	return `A plan says which letters would be replayed and which not, and why; what that
+costs; and the command that does it. A replay of more than six letters is a job: a
+canary of one letter, then five, then ever more, until so many fail again that the
+cause is not mended. It holds while its lane stands still, leaves room for live
+events, and goes on without this terminal: see worker dlq watch.`
+}
+
+// Run plans a replay, and carries it out if it is of one letter, of letters named by id,
+// or was told --yes.
 func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 	if err := c.usage(); err != nil {
 		return exit{exitUsage, err}
 	}
-	nc, box, err := c.box(ctx)
+	d, err := c.desk(ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	letters, missing, err := c.choose(ctx, box)
+	defer d.nc.Close()
+	orders := replay.Orders{Force: c.Force, Rate: c.Rate, StopAt: c.StopAt, By: d.trail.Who().String(), Why: c.Why}
+	var each *listing
+	if c.Each {
+		each = newListing(s.out, c.JSON, column{"letter", 0}, column{"type", 0}, column{"group", 0}, column{"event", 14}, column{"verdict", 0})
+	}
+	plan, err := d.office.Plan(ctx, replay.Choice{IDs: c.ids, Filter: c.Filter, UpTo: c.UpTo}, orders, eachLetter(each))
 	if err != nil {
 		return err
 	}
-	for _, id := range missing {
+	for _, id := range plan.Missing {
 		fmt.Fprintf(s.err, "worker: no letter %d\n", id)
 	}
 	switch {
-	case len(letters) == 0:
+	case plan.Letters == 0:
 		return exit{exitNoMatch, errors.New("no letter matches: worker dlq ls lists what there is")}
-	case c.DryRun, len(letters) > 1 && !c.Yes && len(c.IDs) == 0:
-		return c.plan(s, letters)
+	case c.DryRun, c.Each, plan.Letters > 1 && !c.Yes && len(c.ids) == 0:
+		return c.show(s, plan, each)
 	}
-	return c.replay(ctx, s, box, letters, missing)
+	printRefused(s.err, plan)
+	if plan.Eligible == 0 {
+		return fmt.Errorf("none of %s can be replayed", counted(uint64(plan.Letters), "letter")) //nolint:gosec // a count
+	}
+	return c.start(ctx, s, d, plan, orders)
 }
+
+var groupPattern = regexp.MustCompile(`^[a-z2-7]{6}$`)
 
 func (c *dlqReplayCmd) usage() error {
+	for _, arg := range c.Letters {
+		id, err := strconv.ParseUint(arg, 10, 64)
+		switch {
+		case err == nil:
+			c.ids = append(c.ids, id)
+		case groupPattern.MatchString(arg) && c.Group == "":
+			c.Group = arg
+		default:
+			return fmt.Errorf("%q is neither the id of a letter nor one group", arg)
+		}
+	}
 	filtered := !c.Empty() || c.Limit > 0
 	switch {
-	case len(c.IDs) > 0 && (filtered || c.All):
+	case len(c.ids) > 0 && (filtered || c.All):
 		return errors.New("name letters by id, or select them with filters or --all, not both")
-	case len(c.IDs) == 0 && !filtered && !c.All:
+	case len(c.ids) == 0 && !filtered && !c.All:
 		return errors.New("name letters by id, or select them with a filter such as --group, or --all")
-	case c.Rate < 0:
-		return fmt.Errorf("--rate: must be 0 (as fast as possible) or more, not %v", c.Rate)
+	case c.Each && c.Yes && !c.DryRun:
+		return errors.New("--each prints a plan: leave out --yes")
 	}
-	return nil
+	return replay.Orders{Force: c.Force, Rate: c.Rate, StopAt: c.StopAt, Why: strings.TrimSpace(c.Why)}.Validate()
 }
 
-// choose gives the letters to replay, and the ids that are no letters.
-func (c *dlqReplayCmd) choose(ctx context.Context, box *dlq.Box) (letters []dlq.Letter, missing []uint64, err error) {
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(c.IDs))) {
-		l, err := box.Get(ctx, id)
-		switch {
-		case errors.Is(err, dlq.ErrNoLetter):
-			missing = append(missing, id)
-		case err != nil:
-			return nil, nil, err
-		default:
-			letters = append(letters, l)
-		}
-	}
-	if len(c.IDs) > 0 {
-		return letters, missing, nil
-	}
-	for l, err := range box.Letters(ctx, c.Filter) {
-		if err != nil {
-			return nil, nil, err
-		}
-		letters = append(letters, l)
-	}
-	return letters, nil, nil
+// desk is what the commands about replays work with.
+type desk struct {
+	nc     *nats.Conn
+	office *replay.Office
+	trail  *audit.Trail
 }
 
-// plan says what a replay would do and how to have it done.
-func (c *dlqReplayCmd) plan(s streams, letters []dlq.Letter) error {
-	counts := map[[2]string]int{}
-	for _, l := range letters {
-		counts[[2]string{l.Type, l.Group}]++
+func (c client) desk(ctx context.Context) (desk, error) {
+	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	if err != nil {
+		return desk{}, err
 	}
-	list := newListing(s.out, c.JSON, column{"letters", 0}, column{"type", 0}, column{"group", 0})
-	for _, k := range slices.SortedFunc(maps.Keys(counts), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
-		line := struct {
-			Letters int    `json:"letters"`
-			Type    string `json:"type"`
-			Group   string `json:"group"`
-		}{counts[k], k[0], k[1]}
-		if err := list.add(line, line.Letters, line.Type, line.Group); err != nil {
-			return err
-		}
+	office, err := replay.Open(ctx, nc, js, c.Names, handlers.Routes(nil, handlers.Defaults{}))
+	if err != nil {
+		nc.Close()
+		return desk{}, notSetUp(err)
 	}
-	if err := list.end(s.err, "no letters"); err != nil {
-		return err
-	}
-	fmt.Fprintf(s.err, "%d letters would be replayed. Nothing was done. To do it:\n  %s\n", len(letters), c.command())
-	return nil
-}
-
-// command is the one that carries the plan out.
-func (c *dlqReplayCmd) command() string {
-	words := []string{"worker dlq replay"}
-	for _, id := range c.IDs {
-		words = append(words, strconv.FormatUint(id, 10))
-	}
-	add := func(flag, value string) {
-		if value != "" {
-			words = append(words, "--"+flag, shellQuote(value))
-		}
-	}
-	add("reason", c.Reason)
-	add("type", c.Type)
-	add("code", c.Code)
-	add("group", c.Group)
-	add("event-id", c.EventID)
-	for flag, when := range map[string]dlq.When{"since": c.Since, "until": c.Until} {
-		if !when.IsZero() {
-			add(flag, when.UTC().Format(time.RFC3339))
-		}
-	}
-	if c.Limit > 0 {
-		add("limit", strconv.Itoa(c.Limit))
-	}
-	if c.All {
-		words = append(words, "--all")
-	}
-	if c.Rate > 0 {
-		add("rate", fmt.Sprint(c.Rate))
-	}
-	return strings.Join(append(words, "--yes"), " ")
-}
-
-func shellQuote(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return desk{nc, office, audit.Open(ctx, nc, js, c.Names)}, nil
 }
 
 // replayLine is one line of dlq replay --json.
@@ -167,78 +138,120 @@ type replayLine struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func (c *dlqReplayCmd) replay(ctx context.Context, s streams, box *dlq.Box, letters []dlq.Letter, missing []uint64) error {
-	bar := progressbar.NewOptions(len(letters), progressbar.OptionSetWriter(s.err), progressbar.OptionSetDescription("replaying"),
-		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(isTerminal(s.err) && len(letters) > 1))
-	ctx, stop := quietSignals(ctx) // what was done so far is told
-	defer stop()
-	pace := rate.NewLimiter(rate.Inf, 1)
-	if c.Rate > 0 {
-		pace.SetLimit(rate.Limit(c.Rate))
+func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
+	line := replayLine{ID: sent.ID, EventID: sent.EventID, Seq: sent.Seq, Duplicate: sent.Twice, Outcome: "stored", Error: sent.Error}
+	switch {
+	case sent.Refused != "":
+		line.Outcome, line.Error = "not replayed", sent.Refused.Means()
+	case sent.Outcome == replay.Gone:
+		line.Outcome, line.Error = "not replayed", "no such letter any more"
+	case sent.Outcome == replay.NotStored:
+		line.Outcome = "not replayed"
+	case outcomes && sent.Outcome == "":
+		line.Outcome = "unknown"
+	case outcomes:
+		line.Outcome = string(sent.Outcome)
 	}
-	failed := len(missing)
-	stored := make([]replayLine, 0, len(letters))
-	for i, l := range letters {
-		if err := pace.Wait(ctx); err != nil {
-			left := len(letters) - i
-			fmt.Fprintf(s.err, "worker: interrupted: %d letters stay where they are\n", left)
-			failed += left
-			break
-		}
-		line := replayLine{ID: l.ID, EventID: l.EventID, Outcome: "stored"}
-		done, err := box.Replay(ctx, l.ID)
-		if err != nil {
-			failed++
-			line.Outcome, line.Error = "not replayed", err.Error()
-			fmt.Fprintln(s.err, "worker:", err)
-		}
-		line.Seq, line.Duplicate = done.Seq, done.Duplicate
-		stored = append(stored, line)
-		_ = bar.Add(1) // a bar that cannot be drawn is no reason to stop
-	}
-	_ = bar.Finish()
-	if c.Wait {
-		failed += c.await(ctx, s, box, stored, letters)
-	}
-	return c.tell(s, stored, failed, len(letters)+len(missing))
+	return line
 }
 
-// await fills in what became of the replayed events and counts those that failed again.
-func (c *dlqReplayCmd) await(ctx context.Context, s streams, box *dlq.Box, stored []replayLine, letters []dlq.Letter) (failed int) {
-	fmt.Fprintf(s.err, "%d events stored; waiting for what becomes of them\n", len(stored))
-	for i := range stored {
-		line := &stored[i]
-		if line.Error != "" {
-			continue
-		}
-		ok, err := box.Outcome(ctx, line.Seq, letters[i], successOf(letters[i].Type))
-		switch {
-		case err != nil:
-			line.Outcome, line.Error = "unknown", err.Error()
-			failed++
-		case ok:
-			line.Outcome = "succeeded"
-		default:
-			line.Outcome = "failed"
-			failed++
-		}
-	}
-	return failed
-}
-
-func (c *dlqReplayCmd) tell(s streams, stored []replayLine, failed, all int) error {
-	list := newListing(s.out, c.JSON, column{"letter", 0}, column{"event", 32}, column{"stored as", 0}, column{"outcome", 0})
-	for _, line := range stored {
-		if err := list.add(line, line.ID, line.EventID, line.Seq, line.Outcome); err != nil {
-			return err
-		}
-	}
-	if err := list.end(s.err, "nothing was replayed"); err != nil {
+// start makes the plan a job and stays with it until its events are stored, or with
+// --wait until their outcomes are known. Where no worker takes the job, this command
+// runs it, as any worker would.
+func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay.Plan, orders replay.Orders) error {
+	job := replay.Draft(plan, orders)
+	act := audit.Action{Name: "letters.replay", What: c.selection(), Count: plan.Eligible, After: job.ID, Why: c.Why}
+	if err := d.trail.Do(ctx, act, func(ctx context.Context) error { return d.office.Create(ctx, job) }); err != nil {
 		return err
 	}
-	if failed > 0 {
-		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, all)}
+	ctx, stop := quietSignals(ctx)
+	defer stop()
+	work, leave := context.WithCancel(ctx)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		stand(work, d, job)
+	}()
+	defer func() { leave(); <-left }()
+	job, err := c.await(ctx, s, d, job)
+	if err != nil {
+		return err
+	}
+	if c.Wait {
+		fmt.Fprintf(s.err, "%d events stored\n", job.Seen.Stored)
+	}
+	return c.tell(ctx, s, d, job, len(plan.Missing))
+}
+
+// stand runs a job that no worker takes.
+func stand(ctx context.Context, d desk, job replay.Job) {
+	runner := replay.Runner{Office: d.office, Name: "cli " + workerName(), Log: slog.New(slog.DiscardHandler)}
+	wait := takeWait
+	if job.Small() {
+		wait = 0
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if j, err := d.office.Get(ctx, job.ID); err == nil && j.Over() {
+			return
+		}
+		_ = runner.Run(ctx, job.ID) // what was cut off is taken up again, here or elsewhere
+		wait = takeWait
+	}
+}
+
+// takeWait is how long a command waits for a worker to take its job.
+const takeWait = 2 * time.Second
+
+func (c *dlqReplayCmd) tell(ctx context.Context, s streams, d desk, job replay.Job, missing int) error {
+	seen := job.Seen
+	failed := missing + seen.Trouble
+	if c.Wait {
+		failed += seen.Failed + seen.Unknown
+	}
+	if len(c.ids) > 0 {
+		failed += job.Dealt() - seen.Stored - seen.Trouble
+	}
+	if c.JSON || job.Dealt() <= mostLines {
+		if err := printLetters(ctx, s, d, job, c.JSON, c.Wait); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(s.out, "%s\nworker dlq jobs %s lists its letters\n", sentence(job), job.ID)
+	}
+	switch {
+	case job.State == replay.Stopped, job.State == replay.Cancelled:
+		return exit{exitPartly, fmt.Errorf("job %s has %s: %s; %d letters stay", job.ID, job.State, job.Note, job.Letters-seen.Stored)}
+	case failed > 0:
+		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, job.Letters+missing)}
 	}
 	return nil
+}
+
+// mostLines is how many letters are printed one by one.
+const mostLines = 50
+
+func printLetters(ctx context.Context, s streams, d desk, job replay.Job, asJSON, outcomes bool) error {
+	list := newListing(s.out, asJSON, column{"letter", 0}, column{"event", 32}, column{"stored as", 0}, column{"outcome", 0})
+	for n := range job.Batches {
+		batch, err := d.office.Batch(ctx, job.ID, n)
+		if err != nil {
+			return err
+		}
+		for _, sent := range batch.Sent {
+			line := replayLineOf(sent, outcomes)
+			outcome := line.Outcome
+			if line.Error != "" {
+				outcome += ": " + line.Error
+			}
+			if err := list.add(line, line.ID, line.EventID, line.Seq, outcome); err != nil {
+				return err
+			}
+		}
+	}
+	return list.end(s.err, "nothing was replayed")
 }

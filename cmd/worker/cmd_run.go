@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,7 @@ import (
 	"essworker/internal/fleet"
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
+	"essworker/internal/replay"
 	"essworker/internal/telemetry"
 	"essworker/internal/topology"
 )
@@ -143,11 +145,22 @@ func serve(ctx context.Context, w worker) error {
 	if w.ready != nil {
 		w.ready()
 	}
-	err = consumer.Worker{
-		Config: w.Lanes, Topology: w.Topology, NC: w.nc, JS: w.js, Fleet: gates, Routes: routes,
-		Credential: w.Vendor.Credential, CallTimeout: w.Vendor.Timeout, Name: workerName() + " " + version(),
-		Log: w.log, Tracer: w.tracer, Meter: w.meter,
-	}.Run(ctx)
+	office, err := replay.Open(ctx, w.nc, w.js, w.Topology.Names, routes)
+	if err != nil {
+		return err
+	}
+	run, runCtx := errgroup.WithContext(ctx)
+	run.Go(func() error {
+		return replay.Runner{Office: office, Name: workerName(), Log: w.log, Meter: w.meter.Meter("essworker/replay")}.Serve(runCtx)
+	})
+	run.Go(func() error {
+		return consumer.Worker{
+			Config: w.Lanes, Topology: w.Topology, NC: w.nc, JS: w.js, Fleet: gates, Routes: routes,
+			Credential: w.Vendor.Credential, CallTimeout: w.Vendor.Timeout, Name: workerName() + " " + version(),
+			Log: w.log, Tracer: w.tracer, Meter: w.meter,
+		}.Run(runCtx)
+	})
+	err = run.Wait()
 	if w.nc.IsConnected() { // what was handed back last is still on its way to the server
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		err = errors.Join(err, w.nc.FlushWithContext(flush))

@@ -107,6 +107,8 @@ type (
 		At     time.Time  `json:"at"`
 		Count  uint64     `json:"count"`
 		Oldest *time.Time `json:"oldest"` // null without letters
+		// Untouched is when the oldest letter failed that was never replayed; null without one.
+		Untouched *time.Time `json:"untouched"`
 	}
 	shutStatus struct {
 		fleet.Bar
@@ -131,7 +133,7 @@ func printSnapshot(out io.Writer, snap status.Snapshot) error {
 			return err
 		}
 	}
-	return printJSON(out, lettersStatus{"letters", snap.At, snap.Letters.Count, given(snap.Letters.Oldest)})
+	return printJSON(out, lettersStatus{"letters", snap.At, snap.Letters.Count, given(snap.Letters.Oldest), given(snap.Letters.Untouched)})
 }
 
 func newLaneStatus(at time.Time, l status.Lane) laneStatus {

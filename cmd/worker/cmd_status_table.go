@@ -147,7 +147,11 @@ func letterLines(s status.Snapshot) []string {
 	if known > 0 {
 		lines = g.lines()
 	}
-	return append(lines, fmt.Sprintf("the oldest letter is %s old; worker dlq groups tells the causes", age(s.At, s.Letters.Oldest)))
+	lines = append(lines, fmt.Sprintf("the oldest letter is %s old; worker dlq groups tells the causes", age(s.At, s.Letters.Oldest)))
+	if s.Letters.UntouchedID > 0 {
+		lines = append(lines, fmt.Sprintf("nobody has replayed letter %d, which failed %s ago", s.Letters.UntouchedID, age(s.At, s.Letters.Untouched)))
+	}
+	return lines
 }
 
 // workers is the table of them: those in trouble first, and at most so many.

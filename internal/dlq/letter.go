@@ -113,7 +113,7 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 // other clients may send any bytes but a colon, and no attribute of an event has such
 // a name.
 func own(h nats.Header) nats.Header {
-	out := make(nats.Header)
+	out := make(nats.Header, len(h))
 	for name, values := range h {
 		if !foreign(name) && writable(name) {
 			out[name] = values

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,53 +231,60 @@ func (p *post) take(seq uint64, success string, e event.Event) {
 	}
 }
 
-func TestOutcome(t *testing.T) {
+// TestOutcomes: what becomes of a replayed event is read from the streams it leaves
+// something in, and from where it stood.
+func TestOutcomes(t *testing.T) {
 	const success = "employee.bound"
 	inBubble(t, func(t *testing.T, p *post) {
 		for _, tt := range []struct {
 			name   string
 			header nats.Header
 			result string
-			want   bool
 		}{
-			{"success", nil, success, true},
-			{"a letter again", nil, "", false},
-			{"a failure result", nil, "employee.bind.failed", false},
-			{"an event that looks like a status", nats.Header{"Status": {"404"}}, success, true},
-			{"another that does", nats.Header{"Status": {"503"}, "Description": {"gone"}}, success, true},
+			{"a success", nil, success},
+			{"a letter again", nil, ""},
+			{"a failure result", nil, "employee.bind.failed"},
+			{"an event that looks like a status", nats.Header{"Status": {"404"}}, success},
+			{"another that does", nats.Header{"Status": {"503"}, "Description": {"gone"}}, success},
 		} {
 			f := p.failed()
 			maps.Copy(f.Header, tt.header)
 			l := p.get(p.put(f))
-			r := p.replay(l.ID)
-			began := time.Now()
-			go func() {
-				time.Sleep(10 * time.Second)
-				p.take(r.Seq, tt.result, f.Event)
-			}()
-			ok, err := p.box.Outcome(t.Context(), r.Seq, l, success)
-			if took := time.Since(began); ok != tt.want || err != nil || took < 10*time.Second || took > 11*time.Second {
-				t.Errorf("%s: Outcome = %t, %v after %v, want %t once the event was settled, after 10s", tt.name, ok, err, took, tt.want)
+			marks, err := p.box.Marks(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	})
-}
-
-func TestOutcome_ends(t *testing.T) {
-	inBubble(t, func(t *testing.T, p *post) {
-		l := p.get(p.put(p.failed()))
-		r := p.replay(l.ID)
-		why := errors.New("enough")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, why)
-		defer cancel()
-		if ok, err := p.box.Outcome(ctx, r.Seq, l, "employee.bound"); ok || !errors.Is(err, why) {
-			t.Errorf("Outcome = %t, %v, want %v", ok, err, why)
+			r := p.replay(l.ID)
+			underway, err := p.box.Underway(t.Context(), marks.Events)
+			if want := map[string]uint64{dlq.ReplayID(l): r.Seq}; err != nil || !maps.Equal(underway, want) {
+				t.Errorf("%s: Underway = %v, %v, want %v", tt.name, underway, err, want)
+			}
+			if waiting, err := p.box.Waiting(t.Context(), r.Seq); !waiting || err != nil {
+				t.Errorf("%s: Waiting = %t, %v before it is settled, want true", tt.name, waiting, err)
+			}
+			p.take(r.Seq, tt.result, f.Event)
+			if waiting, err := p.box.Waiting(t.Context(), r.Seq); waiting || err != nil {
+				t.Errorf("%s: Waiting = %t, %v once it is settled, want false", tt.name, waiting, err)
+			}
+			var got, want []string
+			for res, err := range p.box.Results(t.Context(), marks.Results) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, res.Type+" "+res.Key)
+			}
+			if tt.result != "" {
+				want = []string{tt.result + " " + event.Key(l.Source, l.EventID)}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: Results = %q, want %q", tt.name, got, want)
+			}
 		}
 		if err := p.JS.DeleteStream(t.Context(), "ESS_EVENTS"); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := p.box.Outcome(t.Context(), r.Seq, l, "employee.bound"); ok || err == nil {
-			t.Errorf("Outcome without the stream = %t, %v, want an error", ok, err)
+		if waiting, err := p.box.Waiting(t.Context(), 1); waiting || err == nil {
+			t.Errorf("Waiting without the stream = %t, %v, want an error", waiting, err)
 		}
 	})
 }

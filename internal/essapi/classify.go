@@ -93,3 +93,13 @@ func Mend(action, code string) string {
 	r, _ := find(code)
 	return r.mend
 }
+
+// Unseen reports whether a code means that nobody has seen what the vendor made of the
+// call: it may have been carried out. All codes that say so are of our own making.
+func Unseen(code string) bool {
+	switch code {
+	case codeTimeout, codeBroken, codeNotJSON, codeTooLarge:
+		return true
+	}
+	return strings.HasPrefix(code, "HTTP5") // of something in front of the vendor's service
+}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"essworker/internal/kv"
 )
 
 // The records that every worker keeps a copy of, by their key in the bucket.
@@ -74,10 +76,10 @@ func (a *agreed) get(key string) record {
 
 // learn takes in what a key holds, and gives what it was before; news is false if this
 // or a later state is known already. A value that cannot be read is none, and an error.
-func (a *agreed) learn(key string, e entry) (before, after record, news bool, err error) {
-	after = record{rev: e.rev, seen: time.Now()}
-	if e.value != nil {
-		if err = after.decode(key, e.value); err != nil {
+func (a *agreed) learn(key string, e kv.Entry) (before, after record, news bool, err error) {
+	after = record{rev: e.Rev, seen: time.Now()}
+	if e.Value != nil {
+		if err = after.decode(key, e.Value); err != nil {
 			after = record{rev: after.rev, seen: after.seen}
 		}
 	}
@@ -85,11 +87,11 @@ func (a *agreed) learn(key string, e entry) (before, after record, news bool, er
 	defer a.mu.Unlock()
 	before, known := a.records[key]
 	switch {
-	case known && e.rev == before.rev:
+	case known && e.Rev == before.rev:
 		before.seen = after.seen // what was added here since, ahead of the others, stays
 		a.records[key] = before
 		return before, before, false, nil
-	case known && e.rev < before.rev && time.Since(before.seen) < pollEvery/2: // a replica that lags
+	case known && e.Rev < before.rev && time.Since(before.seen) < pollEvery/2: // a replica that lags
 		return before, before, false, nil
 	}
 	a.set(key, after)
@@ -98,7 +100,7 @@ func (a *agreed) learn(key string, e entry) (before, after record, news bool, er
 
 // forget drops what the server does not hold any more. What was known a moment ago may
 // only be missing on a replica that lags.
-func (a *agreed) forget(prefix string, held map[string]entry) (gone []Bar) {
+func (a *agreed) forget(prefix string, held map[string]kv.Entry) (gone []Bar) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for key, r := range a.records {
@@ -170,50 +172,50 @@ const (
 // Edit says how long the record is kept when nobody touches it.
 // Learn is told each state that is certain.
 func alter[T any](
-	ctx context.Context, b bucket, c *clock, key string, learn func(string, entry),
+	ctx context.Context, b kv.Bucket, c *clock, key string, learn func(string, kv.Entry),
 	edit func(v *T, now time.Time) (changed bool, keep time.Duration),
 ) (v T, err error) {
 	for try := range changeTries {
-		e, err := b.get(ctx, key)
+		e, err := b.Get(ctx, key)
 		if err != nil {
 			return v, err
 		}
 		v = *new(T)
-		if e.value != nil {
-			if err := json.Unmarshal(e.value, &v); err != nil {
+		if e.Value != nil {
+			if err := json.Unmarshal(e.Value, &v); err != nil {
 				v = *new(T)
 			}
 		}
 		changed, keep := edit(&v, c.now())
-		if !changed || (keep == gone && e.value == nil) {
+		if !changed || (keep == gone && e.Value == nil) {
 			learn(key, e)
 			return v, nil
 		}
-		next := entry{at: c.now()}
+		next := kv.Entry{At: c.now()}
 		if keep != gone {
-			if next.value, err = json.Marshal(v); err != nil {
+			if next.Value, err = json.Marshal(v); err != nil {
 				return v, fmt.Errorf("encode %q: %w", key, err)
 			}
-			next.rev, err = b.put(ctx, key, next.value, e.rev, keep)
+			next.Rev, err = b.Put(ctx, key, next.Value, e.Rev, keep)
 		} else {
-			next.rev, err = b.remove(ctx, key, e.rev)
+			next.Rev, err = b.Remove(ctx, key, e.Rev)
 		}
 		if err == nil {
 			learn(key, next)
 			return v, nil
 		}
-		if !errors.Is(err, errStale) {
+		if !errors.Is(err, kv.ErrStale) {
 			return v, err
 		}
 		if err := sleep(ctx, rand.N(time.Millisecond<<min(try, 5))); err != nil { //nolint:gosec // spreads load
 			return v, err
 		}
 	}
-	return v, fmt.Errorf("write %q: %w, %d times over", key, errStale, changeTries)
+	return v, fmt.Errorf("write %q: %w, %d times over", key, kv.ErrStale, changeTries)
 }
 
 // learn takes in a record, and what follows from it here.
-func (f *Fleet) learn(key string, e entry) {
+func (f *Fleet) learn(key string, e kv.Entry) {
 	before, after, news, err := f.agreed.learn(key, e)
 	if news && err != nil {
 		f.log.Warn("a record of the fleet cannot be read and counts as none", "why", err)
@@ -227,7 +229,7 @@ func (f *Fleet) learn(key string, e entry) {
 // refresh reads all that is agreed.
 func (f *Fleet) refresh(ctx context.Context) error {
 	for _, prefix := range []string{gateKeys, tenantKeys} {
-		held, err := f.bucket.all(ctx, prefix)
+		held, err := f.bucket.All(ctx, prefix)
 		if err != nil {
 			return err
 		}
@@ -245,7 +247,7 @@ func (f *Fleet) refresh(ctx context.Context) error {
 // look reads single records, from the leader.
 func (f *Fleet) look(ctx context.Context, keys map[string]bool) error {
 	for key := range keys {
-		e, err := f.bucket.get(ctx, key)
+		e, err := f.bucket.Get(ctx, key)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"essworker/internal/kv"
 )
 
 // TestAgreed_learn: what is read late, or on a replica that lags, undoes nothing that is
@@ -14,26 +16,26 @@ func TestAgreed_learn(t *testing.T) {
 		const key = "gate.breaker.a"
 		open, blank := []byte(`{"kind":"breaker","name":"a","since":"2026-01-02T03:04:05Z"}`), []byte(`{"kind":"breaker","name":"a"}`)
 		for i, tt := range []struct {
-			e    entry
+			e    kv.Entry
 			shut bool
 			news bool
 		}{
-			{entry{value: open, rev: 5}, true, true},
-			{entry{value: open, rev: 5}, true, false},
-			{entry{value: blank, rev: 4}, true, false}, // an older one
-			{entry{rev: 3}, true, false},
-			{entry{}, true, false}, // a key that was never written, as far as a lagging replica knows
-			{entry{rev: 6}, false, true},
-			{entry{value: open, rev: 5}, false, false},
-			{entry{value: open, rev: 9}, true, true},
-			{entry{value: []byte("{"), rev: 10}, false, true}, // cannot be read: counts as none
+			{kv.Entry{Value: open, Rev: 5}, true, true},
+			{kv.Entry{Value: open, Rev: 5}, true, false},
+			{kv.Entry{Value: blank, Rev: 4}, true, false}, // an older one
+			{kv.Entry{Rev: 3}, true, false},
+			{kv.Entry{}, true, false}, // a key that was never written, as far as a lagging replica knows
+			{kv.Entry{Rev: 6}, false, true},
+			{kv.Entry{Value: open, Rev: 5}, false, false},
+			{kv.Entry{Value: open, Rev: 9}, true, true},
+			{kv.Entry{Value: []byte("{"), Rev: 10}, false, true}, // cannot be read: counts as none
 		} {
 			_, _, news, err := a.learn(key, tt.e)
 			if shut := a.bar(key).Shut(); shut != tt.shut || news != tt.news || a.quiet() == shut {
 				t.Errorf("step %d: shut %t, news %t, quiet %t; want %t, %t, %t (error %v)", i, shut, news, a.quiet(), tt.shut, tt.news, !tt.shut, err)
 			}
 		}
-		if _, _, news, err := a.learn("gate.later.version", entry{value: []byte("{"), rev: 11}); err != nil || !news || !a.quiet() {
+		if _, _, news, err := a.learn("gate.later.version", kv.Entry{Value: []byte("{"), Rev: 11}); err != nil || !news || !a.quiet() {
 			t.Errorf("a record of a later version: news %t, error %v, quiet %t; want it left alone", news, err, a.quiet())
 		}
 	})
@@ -45,11 +47,11 @@ func TestAgreed_forget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := agreed{records: map[string]record{}}
 		for _, key := range []string{"gate.breaker.a", "gate.breaker.b", "tenant.c"} {
-			if _, _, _, err := a.learn(key, entry{value: []byte(`{"since":"2026-01-02T03:04:05Z"}`), rev: 5}); err != nil {
+			if _, _, _, err := a.learn(key, kv.Entry{Value: []byte(`{"since":"2026-01-02T03:04:05Z"}`), Rev: 5}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		held := map[string]entry{"gate.breaker.b": {}}
+		held := map[string]kv.Entry{"gate.breaker.b": {}}
 		if gone := a.forget(gateKeys, held); len(gone) > 0 {
 			t.Errorf("forget = %v a moment after they were learnt, want none", gone)
 		}

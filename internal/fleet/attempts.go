@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/kv"
 )
 
 // attemptsTTL bounds how long a record outlives its event's last delivery. It is
@@ -48,17 +50,17 @@ var ErrOvertaken = errors.New("the event is another worker's by now")
 // Attempts keeps records in the fleet's bucket. The worker that holds a message writes
 // its record; one that stood still until others had the message writes none.
 type Attempts struct {
-	kv      jetstream.KeyValue
-	records bucket
+	store   jetstream.KeyValue
+	records kv.Bucket
 }
 
 // OpenAttempts uses an existing bucket.
 func OpenAttempts(ctx context.Context, js jetstream.JetStream, name string) (*Attempts, error) {
-	kv, err := js.KeyValue(ctx, name)
+	store, err := js.KeyValue(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %q: %w", name, err)
 	}
-	return &Attempts{kv, newBucket(js.Conn(), js, name)}, nil
+	return &Attempts{store, kv.Open(js.Conn(), js, name)}, nil
 }
 
 // Get gives the record of a message; none is the zero Record.
@@ -69,14 +71,14 @@ func (a *Attempts) Get(ctx context.Context, consumer string, seq uint64) (Record
 
 func (a *Attempts) get(ctx context.Context, key string) (r Record, rev uint64, err error) {
 	// From the leader: a replica that lags would make deliveries look like crashes.
-	e, err := a.records.get(ctx, key)
+	e, err := a.records.Get(ctx, key)
 	if err != nil {
 		return r, 0, err
 	}
-	if e.value != nil && json.Unmarshal(e.value, &r) != nil {
+	if e.Value != nil && json.Unmarshal(e.Value, &r) != nil {
 		r = unreadable
 	}
-	return r, e.rev, nil
+	return r, e.Rev, nil
 }
 
 // Put stores a record, unless the one that is there has seen a later delivery: the error
@@ -94,8 +96,8 @@ func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Recor
 		case there.Seen > r.Seen && there != unreadable:
 			return ErrOvertaken
 		}
-		_, err = a.records.put(ctx, attemptsKey(consumer, seq), value, rev, attemptsTTL)
-		if !errors.Is(err, errStale) {
+		_, err = a.records.Put(ctx, attemptsKey(consumer, seq), value, rev, attemptsTTL)
+		if !errors.Is(err, kv.ErrStale) {
 			return err
 		}
 	}
@@ -103,7 +105,7 @@ func (a *Attempts) Put(ctx context.Context, consumer string, seq uint64, r Recor
 
 // Forget removes the record of a settled message.
 func (a *Attempts) Forget(ctx context.Context, consumer string, seq uint64) error {
-	if err := a.kv.Purge(ctx, attemptsKey(consumer, seq), jetstream.PurgeTTL(time.Minute)); err != nil {
+	if err := a.store.Purge(ctx, attemptsKey(consumer, seq), jetstream.PurgeTTL(time.Minute)); err != nil {
 		return fmt.Errorf("forget attempts: %w", err)
 	}
 	return nil

@@ -25,6 +25,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"essworker/internal/event"
+	"essworker/internal/kv"
 )
 
 // Config is the pace of the lanes and what makes them stand still.
@@ -81,7 +82,7 @@ type Fleet struct {
 	callTimeout time.Duration
 	log         *slog.Logger
 	metrics     metrics
-	bucket      bucket
+	bucket      kv.Bucket
 	clock       *clock
 	agreed      agreed
 	changed     signal
@@ -105,10 +106,10 @@ type Fleet struct {
 func Join(ctx context.Context, cfg Config, m Member) (*Fleet, error) {
 	f := &Fleet{
 		cfg: cfg, id: memberID(m.Host, m.PID), slow: m.CallTimeout / 2, callTimeout: m.CallTimeout, log: m.Log,
-		bucket: newBucket(m.NC, m.JS, m.Bucket), clock: newClock(), agreed: agreed{records: map[string]record{}},
+		bucket: kv.Open(m.NC, m.JS, m.Bucket), clock: newClock(), agreed: agreed{records: map[string]record{}},
 		gates: map[string]*Gate{}, quotas: map[string]*quota{}, refutedAt: map[string]time.Time{},
 	}
-	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate}
+	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate, ReplayShare: cfg.ReplayShare}
 	f.ctx, f.end = context.WithCancel(context.WithoutCancel(ctx))
 	hints := make(chan string, 256)
 	if err := f.join(ctx, m, hints); err != nil {
@@ -126,9 +127,9 @@ func (f *Fleet) join(ctx context.Context, m Member, hints chan<- string) (err er
 		return fmt.Errorf("metrics: %w", err)
 	}
 	for _, keys := range []string{gateKeys, tenantKeys} {
-		sub, err := m.NC.Subscribe(f.bucket.prefix+keys+">", func(msg *nats.Msg) {
+		sub, err := m.NC.Subscribe(f.bucket.Subject(keys+">"), func(msg *nats.Msg) {
 			select {
-			case hints <- strings.TrimPrefix(msg.Subject, f.bucket.prefix):
+			case hints <- f.bucket.Key(msg.Subject):
 			default: // the poll makes up for it
 			}
 		})

@@ -10,20 +10,20 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"essworker/internal/kv"
 	"essworker/internal/mask"
-	"essworker/internal/stream"
 )
 
 // Office is the fleet as an operator sees it, who is no member: it reads the records and
 // sets what operators may set. It is safe for concurrent use.
 type Office struct {
-	bucket bucket
+	bucket kv.Bucket
 	clock  *clock
 }
 
 // OpenOffice uses the fleet's bucket, which must exist once something is read or set.
 func OpenOffice(nc *nats.Conn, js jetstream.JetStream, bucket string) *Office {
-	return &Office{newBucket(nc, js, bucket), newClock()}
+	return &Office{kv.Open(nc, js, bucket), newClock()}
 }
 
 // Overview is everything the fleet has on record at one moment. Times are the server's.
@@ -64,7 +64,7 @@ func (o *Office) Look(ctx context.Context, now time.Time) (Overview, error) {
 		return v, err
 	}
 	for _, prefix := range []string{gateKeys, tenantKeys} {
-		held, err := o.bucket.all(ctx, prefix)
+		held, err := o.bucket.All(ctx, prefix)
 		if err != nil {
 			return v, err
 		}
@@ -74,29 +74,29 @@ func (o *Office) Look(ctx context.Context, now time.Time) (Overview, error) {
 			}
 		}
 	}
-	quotas, err := o.bucket.all(ctx, quotaKey(""))
+	quotas, err := o.bucket.All(ctx, quotaKey(""))
 	if err != nil {
 		return v, err
 	}
 	for key, e := range quotas {
-		if e.value == nil {
+		if e.Value == nil {
 			continue
 		}
 		var r reservation
-		if err := json.Unmarshal(e.value, &r); err != nil {
+		if err := json.Unmarshal(e.Value, &r); err != nil {
 			return v, fmt.Errorf("read %q: %w", key, err)
 		}
-		v.Usage[strings.TrimPrefix(key, quotaKey(""))] = Usage{LastMinute: r.lastMinute(now), Gap: r.Gap, Last: e.at, Free: r.free(e.at)}
+		v.Usage[strings.TrimPrefix(key, quotaKey(""))] = Usage{LastMinute: r.lastMinute(now), Gap: r.Gap, Last: e.At, Free: r.free(e.At)}
 	}
 	return v, nil
 }
 
-func (v *Overview) add(key string, e entry) error {
-	if e.value == nil {
+func (v *Overview) add(key string, e kv.Entry) error {
+	if e.Value == nil {
 		return nil
 	}
 	var r record
-	if err := r.decode(key, e.value); err != nil {
+	if err := r.decode(key, e.Value); err != nil {
 		return err
 	}
 	switch {
@@ -128,7 +128,7 @@ func (o *Office) ResetLimit(ctx context.Context, action string) (before Limit, e
 }
 
 func (o *Office) set(ctx context.Context, key string, edit func(*Limit) (keep time.Duration)) error {
-	_, err := alter(ctx, o.bucket, o.clock, key, func(string, entry) {}, func(l *Limit, _ time.Time) (changed bool, keep time.Duration) {
+	_, err := alter(ctx, o.bucket, o.clock, key, func(string, kv.Entry) {}, func(l *Limit, _ time.Time) (changed bool, keep time.Duration) {
 		return true, edit(l)
 	})
 	return err
@@ -138,7 +138,7 @@ func (o *Office) set(ctx context.Context, key string, edit func(*Limit) (keep ti
 // The stopping itself is the broker's to do, see package topology. P.At is filled in.
 func (o *Office) NotePause(ctx context.Context, lane string, p Pause) error {
 	stopped := p != Pause{}
-	_, err := alter(ctx, o.bucket, o.clock, pauseKey(lane), func(string, entry) {}, func(was *Pause, _ time.Time) (changed bool, keep time.Duration) {
+	_, err := alter(ctx, o.bucket, o.clock, pauseKey(lane), func(string, kv.Entry) {}, func(was *Pause, _ time.Time) (changed bool, keep time.Duration) {
 		*was = p
 		was.At, was.Why = time.Now().UTC(), mask.Text(p.Why)
 		if !stopped {
@@ -153,17 +153,17 @@ func (o *Office) NotePause(ctx context.Context, lane string, p Pause) error {
 // not settled. If they are many, those settled in the last minute may be among them.
 func (o *Office) HandedBack(ctx context.Context, consumer string) (uint64, error) {
 	keys := attemptsKeys(consumer)
-	n, err := stream.Count(ctx, o.bucket.nc, o.bucket.stream, o.bucket.prefix+keys+"*")
+	n, err := o.bucket.Count(ctx, keys+"*")
 	if n == 0 || n > handedExactly || err != nil {
 		return n, err
 	}
-	records, err := o.bucket.all(ctx, keys)
+	records, err := o.bucket.All(ctx, keys)
 	if err != nil {
 		return 0, err
 	}
 	n = 0
 	for _, e := range records {
-		if e.value != nil {
+		if e.Value != nil {
 			n++
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"essworker/internal/kv"
 )
 
 const (
@@ -22,14 +24,16 @@ const (
 
 // Presence is what a worker says of itself, every ten seconds.
 type Presence struct {
-	ID      string           `json:"id"`
-	Host    string           `json:"host"`
-	PID     int              `json:"pid"`
-	Version string           `json:"version"`
-	Since   time.Time        `json:"since"` // by its own clock
-	Rate    int              `json:"rate"`  // its WORKER_RATE; 0 is no limit
-	Lanes   map[string]Share `json:"lanes"`
-	Seen    time.Time        `json:"-"` // when it said so, by the server's clock
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"` // by its own clock
+	Rate    int       `json:"rate"`  // its WORKER_RATE; 0 is no limit
+	// ReplayShare is its WORKER_REPLAY_SHARE; 0 if it is of a version that does not say.
+	ReplayShare float64          `json:"replayShare,omitzero"`
+	Lanes       map[string]Share `json:"lanes"`
+	Seen        time.Time        `json:"-"` // when it said so, by the server's clock
 }
 
 // Share is what one lane of a worker does.
@@ -56,28 +60,28 @@ func (f *Fleet) appear(ctx context.Context) error {
 	}
 	key := workerKeys + f.id
 	sent := time.Now()
-	rev, err := f.bucket.put(ctx, key, value, f.presenceRev, beatTTL)
+	rev, err := f.bucket.Put(ctx, key, value, f.presenceRev, beatTTL)
 	confirmed := time.Now()
 	if err != nil {
 		// It may have vanished while the broker was away: look what is there, and try once more.
-		e, getErr := f.bucket.get(ctx, key)
+		e, getErr := f.bucket.Get(ctx, key)
 		if getErr != nil {
 			return getErr
 		}
-		f.presenceRev = e.rev
+		f.presenceRev = e.Rev
 		sent = time.Now()
-		if rev, err = f.bucket.put(ctx, key, value, f.presenceRev, beatTTL); err != nil {
+		if rev, err = f.bucket.Put(ctx, key, value, f.presenceRev, beatTTL); err != nil {
 			return err
 		}
 		confirmed = time.Now()
 	}
 	f.presenceRev = rev
-	stored, err := f.bucket.get(ctx, key)
+	stored, err := f.bucket.Get(ctx, key)
 	if err != nil {
 		return err
 	}
-	if stored.rev == rev {
-		f.clock.saw(stored.at, sent, confirmed)
+	if stored.Rev == rev {
+		f.clock.saw(stored.At, sent, confirmed)
 	}
 	return nil
 }
@@ -100,28 +104,28 @@ func (f *Fleet) presence() Presence {
 
 // disappear takes the presence back.
 func (f *Fleet) disappear(ctx context.Context) error {
-	_, err := f.bucket.remove(ctx, workerKeys+f.id, f.presenceRev)
+	_, err := f.bucket.Remove(ctx, workerKeys+f.id, f.presenceRev)
 	return err
 }
 
 // workers lists who is there, by id.
 func (f *Fleet) workers(ctx context.Context) ([]Presence, error) { return present(ctx, f.bucket) }
 
-func present(ctx context.Context, b bucket) ([]Presence, error) {
-	held, err := b.all(ctx, workerKeys)
+func present(ctx context.Context, b kv.Bucket) ([]Presence, error) {
+	held, err := b.All(ctx, workerKeys)
 	if err != nil {
 		return nil, err
 	}
 	var workers []Presence
 	for key, e := range held {
-		if e.value == nil {
+		if e.Value == nil {
 			continue
 		}
 		var p Presence
-		if err := json.Unmarshal(e.value, &p); err != nil {
+		if err := json.Unmarshal(e.Value, &p); err != nil {
 			p = Presence{} // it is there all the same
 		}
-		p.ID, p.Seen = strings.TrimPrefix(key, workerKeys), e.at
+		p.ID, p.Seen = strings.TrimPrefix(key, workerKeys), e.At
 		workers = append(workers, p)
 	}
 	slices.SortFunc(workers, func(a, b Presence) int { return strings.Compare(a.ID, b.ID) })

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"essworker/internal/kv"
 )
 
 const (
@@ -75,7 +77,7 @@ type quota struct {
 
 	// For the one goroutine of book.
 	record reservation
-	at     entry
+	at     kv.Entry
 	known  bool      // the record is as we left it, as far as we know
 	lost   time.Time // set while the record is lost: until then others may hold slots of it
 	asked  time.Time // when we last wanted a slot
@@ -185,7 +187,7 @@ func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Dura
 		q.known = false
 		return most / 2, nil
 	}
-	from := latest(latest(q.record.free(q.at.at), q.lost), q.void())
+	from := latest(latest(q.record.free(q.at.At), q.lost), q.void())
 	full := from.Sub(now)
 	if waiting = q.refuse(waiting, now, full); len(waiting) == 0 {
 		return 0, nil
@@ -211,7 +213,7 @@ func (q *quota) reserve(ctx context.Context, waiting []*waiter) (pause time.Dura
 	}
 	next.count(now, next.Slots)
 	first, err := q.write(ctx, next)
-	if errors.Is(err, errStale) {
+	if errors.Is(err, kv.ErrStale) {
 		q.known = false
 		return rand.N(time.Millisecond), nil //nolint:gosec // spreads load, guards nothing
 	}
@@ -241,7 +243,7 @@ func (q *quota) write(ctx context.Context, next reservation) (first time.Time, e
 		return first, fmt.Errorf("encode reservation: %w", err)
 	}
 	sent := time.Now()
-	rev, err := q.fleet.bucket.put(ctx, q.key, value, q.at.rev, 0)
+	rev, err := q.fleet.bucket.Put(ctx, q.key, value, q.at.Rev, 0)
 	if err != nil {
 		return first, err
 	}
@@ -255,15 +257,15 @@ func (q *quota) write(ctx context.Context, next reservation) (first time.Time, e
 	if q.lost.IsZero() && next.From.After(q.fleet.clock.latest()) && q.fleet.clock.fresh(clockFresh) {
 		// It was stored before that, and need not be known when. Under load it is nearly
 		// always so: one message less, and nothing wasted if others have written meanwhile.
-		q.record, q.at, q.known = next, entry{rev: rev}, q.crowd <= 1
+		q.record, q.at, q.known = next, kv.Entry{Rev: rev}, q.crowd <= 1
 		return next.From, nil
 	}
-	stored, err := q.fleet.bucket.get(ctx, q.key)
-	if err != nil || stored.rev != rev {
+	stored, err := q.fleet.bucket.Get(ctx, q.key)
+	if err != nil || stored.Rev != rev {
 		return first, err
 	}
-	q.fleet.clock.saw(stored.at, sent, confirmed)
-	first = next.first(stored.at)
+	q.fleet.clock.saw(stored.At, sent, confirmed)
+	first = next.first(stored.At)
 	if !q.fleet.clock.settled(ahead(next.Gap)) || first.Sub(q.fleet.clock.now()) > ahead(next.Gap)+clockSlack {
 		return time.Time{}, nil
 	}
@@ -280,7 +282,7 @@ func (q *quota) refresh(ctx context.Context) (err error) {
 	}
 	q.asked = asked
 	if !q.known {
-		if q.at, err = q.fleet.bucket.get(ctx, q.key); err != nil {
+		if q.at, err = q.fleet.bucket.Get(ctx, q.key); err != nil {
 			return err
 		}
 		if err := q.read(ctx); err != nil {
@@ -302,23 +304,23 @@ func (q *quota) read(ctx context.Context) error {
 	now := f.clock.now()
 	most, lost := ahead(q.gap(now)), q.record.Times > 0
 	q.record = reservation{}
-	if q.at.value != nil {
-		if err := json.Unmarshal(q.at.value, &q.record); err != nil {
+	if q.at.Value != nil {
+		if err := json.Unmarshal(q.at.Value, &q.record); err != nil {
 			q.record, lost = reservation{}, true
 			if q.lost.IsZero() {
 				q.fleet.log.Warn("the record of a quota cannot be read and is begun anew", "key", q.key, "why", err)
 			}
 		}
 	}
-	if future := func() bool { return q.record.free(q.at.at).Sub(f.clock.now()) > most+clockSlack }; future() {
+	if future := func() bool { return q.record.free(q.at.At).Sub(f.clock.now()) > most+clockSlack }; future() {
 		sent := time.Now()
-		server, err := f.bucket.time(ctx) // perhaps it is our idea of the time that is wrong
+		server, err := f.bucket.Time(ctx) // perhaps it is our idea of the time that is wrong
 		if err != nil {
 			return err
 		}
 		f.clock.saw(server, sent, time.Now())
 		if now = f.clock.now(); future() {
-			q.record, q.at.at, lost = reservation{}, time.Time{}, true
+			q.record, q.at.At, lost = reservation{}, time.Time{}, true
 		}
 	}
 	switch {

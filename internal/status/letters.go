@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"essworker/internal/dlq"
 	"essworker/internal/fault"
 	"essworker/internal/stream"
 )
@@ -28,6 +29,9 @@ type letterCounts struct {
 	state  jetstream.StreamState
 	at     time.Time
 	took   time.Duration
+
+	first     uint64 // the oldest letter that was never replayed; 0 is none
+	untouched time.Time
 }
 
 func (c *letterCounts) update(ctx context.Context, r *Reader, state jetstream.StreamState) error {
@@ -61,10 +65,16 @@ func (c *letterCounts) update(ctx context.Context, r *Reader, state jetstream.St
 			})
 		}
 	}
+	var first uint64
+	var untouched time.Time
+	g.Go(func() (err error) {
+		first, untouched, err = dlq.Untouched(ctx, r.nc, r.topo, max(c.first, state.FirstSeq))
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	*c = letterCounts{counts, state, time.Now(), time.Since(start)}
+	*c = letterCounts{counts, state, time.Now(), time.Since(start), first, untouched}
 	return nil
 }
 

@@ -33,6 +33,10 @@ type Snapshot struct {
 type Letters struct {
 	Count  uint64
 	Oldest time.Time // zero without letters
+	// Untouched is when the oldest letter failed that was never replayed, UntouchedID its
+	// id; zero without one.
+	Untouched   time.Time
+	UntouchedID uint64
 }
 
 // Reader looks at one deployment, again and again. It is for one goroutine.
@@ -53,7 +57,12 @@ func NewReader(nc *nats.Conn, js jetstream.JetStream, topo topology.Names, route
 // Look reads the deployment's state. The error is jetstream.ErrStreamNotFound if
 // nothing is set up. The parts are read within some milliseconds of each other, so
 // what moves meanwhile may be seen twice or not at all.
-func (r *Reader) Look(ctx context.Context) (Snapshot, error) {
+func (r *Reader) Look(ctx context.Context) (Snapshot, error) { return r.look(ctx, true) }
+
+// Lanes is Look without the letters: their counts are what takes time.
+func (r *Reader) Lanes(ctx context.Context) (Snapshot, error) { return r.look(ctx, false) }
+
+func (r *Reader) look(ctx context.Context, letters bool) (Snapshot, error) {
 	streams := map[string]*jetstream.StreamInfo{}
 	for _, name := range []string{r.topo.FleetStream(), r.topo.LettersStream(), r.topo.EventsStream()} {
 		s, err := r.js.Stream(ctx, name)
@@ -62,7 +71,7 @@ func (r *Reader) Look(ctx context.Context) (Snapshot, error) {
 		}
 		streams[name] = s.CachedInfo()
 	}
-	now, letters := streams[r.topo.EventsStream()].TimeStamp, streams[r.topo.LettersStream()].State
+	now, held := streams[r.topo.EventsStream()].TimeStamp, streams[r.topo.LettersStream()].State
 	var fleetNow fleet.Overview
 	readings := make([]reading, len(r.routes))
 	g, gctx := errgroup.WithContext(ctx)
@@ -72,7 +81,9 @@ func (r *Reader) Look(ctx context.Context) (Snapshot, error) {
 		}
 		return nil
 	})
-	g.Go(func() error { return r.letters.update(gctx, r, letters) })
+	if letters {
+		g.Go(func() error { return r.letters.update(gctx, r, held) })
+	}
 	for i, route := range r.routes {
 		g.Go(func() (err error) {
 			readings[i], err = r.read(gctx, route)
@@ -82,14 +93,19 @@ func (r *Reader) Look(ctx context.Context) (Snapshot, error) {
 	if err := g.Wait(); err != nil {
 		return Snapshot{}, err
 	}
-	s := Snapshot{At: now, Workers: fleetNow.Workers, Shut: fleetNow.Bars, Letters: Letters{Count: letters.Msgs}}
-	if letters.Msgs > 0 {
-		s.Letters.Oldest = letters.FirstTime
+	s := Snapshot{At: now, Workers: fleetNow.Workers, Shut: fleetNow.Bars, Letters: Letters{Count: held.Msgs}}
+	if held.Msgs > 0 {
+		s.Letters.Oldest = held.FirstTime
+	}
+	if letters && held.Msgs > 0 {
+		s.Letters.Untouched, s.Letters.UntouchedID = r.letters.untouched, r.letters.first
 	}
 	slices.SortStableFunc(s.Shut, func(a, b fleet.Bar) int { return order(a.Kind) - order(b.Kind) })
 	for i, route := range r.routes {
 		lane := laneOf(route, readings[i], fleetNow, now)
-		lane.Letters = r.letters.of(route.Type)
+		if letters {
+			lane.Letters = r.letters.of(route.Type)
+		}
 		s.Lanes = append(s.Lanes, lane)
 	}
 	return s, nil

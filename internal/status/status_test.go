@@ -217,7 +217,7 @@ func TestLook_letters(t *testing.T) {
 		y.letter(fault.Poison, onboarded, "3")
 		y.letter(fault.Expired, link, "4")
 		s := y.look()
-		if s.Letters.Count != 4 || !s.Letters.Oldest.Equal(start) {
+		if s.Letters.Count != 4 || !s.Letters.Oldest.Equal(start) || !s.Letters.Untouched.Equal(start) || s.Letters.UntouchedID != 1 {
 			t.Errorf("letters = %+v, want 4, the oldest of %v", s.Letters, start)
 		}
 		want := map[fault.Reason]uint64{fault.Rejected: 2, fault.Poison: 1}

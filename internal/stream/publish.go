@@ -85,7 +85,7 @@ func (p *Publisher) Once(ctx context.Context, msg *nats.Msg) (seq uint64, existe
 		if ctx.Err() != nil {
 			return 0, false, fmt.Errorf("publish to %q: %w (last: %w)", msg.Subject, context.Cause(ctx), err)
 		}
-		if !passing(err) {
+		if !Passing(err) {
 			return 0, false, fmt.Errorf("publish to %q: %w", msg.Subject, err)
 		}
 		select {
@@ -124,8 +124,8 @@ func notEmpty(err error) (seq uint64, ok bool) {
 	return seq, true
 }
 
-// passing says whether the same publish may be stored later.
-func passing(err error) bool {
+// Passing reports whether the same publish may be stored later.
+func Passing(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		switch api.ErrorCode {
 		case codeUnavailable, codeSameID, codeInFlight, codeTooMany:

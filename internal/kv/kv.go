@@ -1,4 +1,9 @@
-package fleet
+// Package kv keeps small records that several processes change: a bucket's keys, read
+// from the leader and written by compare-and-set.
+//
+// Its one rule: a write says which state it was made from. Whoever was overtaken is told
+// so, and nothing of what others wrote is lost.
+package kv
 
 import (
 	"context"
@@ -15,44 +20,58 @@ import (
 	"essworker/internal/stream"
 )
 
-// errStale says that a record has changed since it was read: read it and try again.
-var errStale = errors.New("the record has changed meanwhile")
+// ErrStale says that a record has changed since it was read: read it and try again.
+var ErrStale = errors.New("the record has changed meanwhile")
 
 // opTimeout bounds one read or write of the bucket.
 const opTimeout = 2 * time.Second
 
-// entry is what a key holds. A key that was never written, or was removed, has no value.
-type entry struct {
-	value []byte
-	rev   uint64    // to compare with; 0 if the key was never written
-	at    time.Time // when it was stored, by the server's clock
+// Entry is what a key holds. A key that was never written, or was removed, has no value.
+type Entry struct {
+	Value []byte
+	Rev   uint64    // to compare with; 0 if the key was never written
+	At    time.Time // when it was stored, by the server's clock
 }
 
-// bucket reads and writes the fleet's records. It is safe for concurrent use.
-type bucket struct {
+// Bucket reads and writes the records of one bucket. It is safe for concurrent use.
+type Bucket struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	stream string
 	prefix string // of the keys' subjects
 }
 
-func newBucket(nc *nats.Conn, js jetstream.JetStream, name string) bucket {
-	return bucket{nc, js, "KV_" + name, "$KV." + name + "."}
+// Open uses a bucket by its name. It must exist once something is read or written.
+func Open(nc *nats.Conn, js jetstream.JetStream, name string) Bucket {
+	return Bucket{nc, js, "KV_" + name, "$KV." + name + "."}
 }
 
-// get reads a key from the leader of the bucket's stream. A direct get would be
+// Subject is that of the messages which change a key, or keys if it has wildcards.
+// Every client may listen to them; a message may yet be refused, so it is a hint to
+// read the key and nothing else.
+func (b Bucket) Subject(key string) string { return b.prefix + key }
+
+// Key is the key that a subject stands for.
+func (b Bucket) Key(subject string) string { return strings.TrimPrefix(subject, b.prefix) }
+
+// Count gives how many keys match, which may have wildcards; see [stream.Count].
+func (b Bucket) Count(ctx context.Context, keys string) (uint64, error) {
+	return stream.Count(ctx, b.nc, b.stream, b.prefix+keys)
+}
+
+// Get reads a key from the leader of the bucket's stream. A direct get would be
 // cheaper, but with replicas it may give what was true a moment ago, and then the
 // compare-and-set that follows is made in vain.
-func (b bucket) get(ctx context.Context, key string) (entry, error) {
+func (b Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	body, err := json.Marshal(map[string]string{"last_by_subj": b.prefix + key})
 	if err != nil {
-		return entry{}, fmt.Errorf("read %q: %w", key, err)
+		return Entry{}, fmt.Errorf("read %q: %w", key, err)
 	}
 	msg, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.stream, body)
 	if err != nil {
-		return entry{}, fmt.Errorf("read %q: %w", key, err)
+		return Entry{}, fmt.Errorf("read %q: %w", key, err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -64,24 +83,24 @@ func (b bucket) get(ctx context.Context, key string) (entry, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return entry{}, fmt.Errorf("read %q: %w", key, err)
+		return Entry{}, fmt.Errorf("read %q: %w", key, err)
 	}
 	if e := answer.Error; e != nil {
 		if e.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return entry{}, nil
+			return Entry{}, nil
 		}
-		return entry{}, fmt.Errorf("read %q: %w", key, e)
+		return Entry{}, fmt.Errorf("read %q: %w", key, e)
 	}
 	m := answer.Message
-	found := entry{m.Data, m.Seq, m.Time}
+	found := Entry{m.Data, m.Seq, m.Time}
 	if header, err := nats.DecodeHeadersMsg(m.Headers); err == nil && removed(header) {
-		found.value = nil
+		found.Value = nil
 	}
 	return found, nil
 }
 
-// time asks the leader of the bucket's stream for the time.
-func (b bucket) time(ctx context.Context) (time.Time, error) {
+// Time asks the leader of the bucket's stream for the time.
+func (b Bucket) Time(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	msg, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+b.stream, nil)
@@ -97,9 +116,9 @@ func (b bucket) time(ctx context.Context) (time.Time, error) {
 	return answer.Time, nil
 }
 
-// put writes a key on condition that it still is at rev, and gives the new revision.
+// Put writes a key on condition that it still is at rev, and gives the new revision.
 // A record that outlives ttl vanishes; 0 is never.
-func (b bucket) put(ctx context.Context, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
+func (b Bucket) Put(ctx context.Context, key string, value []byte, rev uint64, ttl time.Duration) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(rev)}
@@ -109,9 +128,9 @@ func (b bucket) put(ctx context.Context, key string, value []byte, rev uint64, t
 	return b.publish(ctx, &nats.Msg{Subject: b.prefix + key, Data: value}, opts...)
 }
 
-// remove deletes a key on condition that it still is at rev. The mark that it leaves
+// Remove deletes a key on condition that it still is at rev. The mark that it leaves
 // goes by itself.
-func (b bucket) remove(ctx context.Context, key string, rev uint64) (uint64, error) {
+func (b Bucket) Remove(ctx context.Context, key string, rev uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	msg := &nats.Msg{Subject: b.prefix + key, Header: nats.Header{
@@ -120,7 +139,7 @@ func (b bucket) remove(ctx context.Context, key string, rev uint64) (uint64, err
 	return b.publish(ctx, msg, jetstream.WithExpectLastSequencePerSubject(rev), jetstream.WithMsgTTL(time.Minute))
 }
 
-func (b bucket) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (uint64, error) {
+func (b Bucket) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (uint64, error) {
 	ack, err := b.js.PublishMsg(ctx, msg, opts...)
 	if err == nil {
 		return ack.Sequence, nil
@@ -128,14 +147,14 @@ func (b bucket) publish(ctx context.Context, msg *nats.Msg, opts ...jetstream.Pu
 	// The second code is a cluster's while another write of the key is under way.
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == 10164) {
-		return 0, errStale
+		return 0, ErrStale
 	}
 	return 0, fmt.Errorf("write %q: %w", strings.TrimPrefix(msg.Subject, b.prefix), err)
 }
 
-// all gives every key of a prefix, those that were removed a short while ago as well.
+// All gives every key of a prefix, those that were removed a short while ago as well.
 // With replicas it may be a moment old.
-func (b bucket) all(ctx context.Context, prefix string) (map[string]entry, error) {
+func (b Bucket) All(ctx context.Context, prefix string) (map[string]Entry, error) {
 	msgs, err := stream.Match(ctx, b.nc, b.stream, b.prefix+prefix+">")
 	if errors.Is(err, stream.ErrTooMany) {
 		return b.each(ctx, prefix)
@@ -143,17 +162,17 @@ func (b bucket) all(ctx context.Context, prefix string) (map[string]entry, error
 	if err != nil {
 		return nil, err
 	}
-	entries := make(map[string]entry, len(msgs))
+	entries := make(map[string]Entry, len(msgs))
 	for _, m := range msgs {
 		b.add(entries, m)
 	}
 	return entries, nil
 }
 
-// each is all, message by message: where few keys of many match it costs the server a
+// each is All, message by message: where few keys of many match it costs the server a
 // hundred times as much, and there may be any number of them.
-func (b bucket) each(ctx context.Context, prefix string) (map[string]entry, error) {
-	entries := map[string]entry{}
+func (b Bucket) each(ctx context.Context, prefix string) (map[string]Entry, error) {
+	entries := map[string]Entry{}
 	for m, err := range stream.Messages(ctx, b.nc, b.stream, b.prefix+prefix+">", 1, math.MaxUint64) {
 		if err != nil {
 			return nil, err
@@ -163,10 +182,10 @@ func (b bucket) each(ctx context.Context, prefix string) (map[string]entry, erro
 	return entries, nil
 }
 
-func (b bucket) add(entries map[string]entry, m *jetstream.RawStreamMsg) {
-	e := entry{m.Data, m.Sequence, m.Time}
+func (b Bucket) add(entries map[string]Entry, m *jetstream.RawStreamMsg) {
+	e := Entry{m.Data, m.Sequence, m.Time}
 	if removed(m.Header) {
-		e.value = nil
+		e.Value = nil
 	}
 	entries[strings.TrimPrefix(m.Subject, b.prefix)] = e
 }

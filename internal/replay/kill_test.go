@@ -1,0 +1,65 @@
+package replay_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"essworker/internal/dlq"
+	"essworker/internal/esssim"
+	"essworker/internal/replay"
+)
+
+var seeds = flag.Uint64("seeds", 50, "how many random afternoons TestJob_killed has")
+
+// TestJob_killed kills, at random moments, the workers that run a job, with their lanes.
+// Each letter ends as one of replayed and still a letter, and none is done twice.
+func TestJob_killed(t *testing.T) {
+	for seed := range *seeds {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(_ *testing.T, y *yard) { y.afternoon(rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+func (y *yard) afternoon(chance *rand.Rand) {
+	n := 8 + chance.IntN(30)
+	for range n {
+		y.letter(func(f *dlq.Failed) {
+			if chance.IntN(10) == 0 { // this one fails again
+				f.Data = fmt.Appendf(nil, `{"userId":"yDSIM%027d","openId":"n%d"}`, 0, 1_000_000+y.letters)
+			}
+		})
+	}
+	y.sim.Inject(esssim.Fault{Kind: esssim.Latency, Delay: time.Duration(1+chance.IntN(300)) * time.Millisecond})
+	o := orders
+	o.StopAt = 1
+	if chance.IntN(2) == 0 {
+		o.Rate = float64(5 + chance.IntN(50))
+	}
+	jobs := []replay.Job{y.create(o)}
+	if chance.IntN(2) == 0 { // another operator has the same idea
+		jobs = append(jobs, y.create(o))
+	}
+	stop, kill := y.worker()
+	for range 1 + chance.IntN(5) {
+		time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond)
+		kill()
+		if chance.IntN(4) == 0 { // nobody is there for longer than the duplicate window
+			time.Sleep(15 * time.Minute)
+		}
+		stop, kill = y.worker()
+	}
+	defer stop()
+	for _, j := range jobs {
+		j = y.until(j.ID, 30*time.Minute, "over", over)
+		if j.State != replay.Done || j.Dealt() != n {
+			y.t.Errorf("the job ended as %+v, want every letter dealt with", j)
+		}
+	}
+	y.checkOnce()
+}
