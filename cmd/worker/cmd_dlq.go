@@ -108,14 +108,14 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
-	groups, err := box.Groups(ctx, c.Filter)
+	groups, err := box.Groups(ctx, c.Filter, dlq.ByCause)
 	if err != nil {
 		return err
 	}
 	list := newListing(s.out, c.JSON, column{"group", 0}, column{"count", 0}, column{"last", 8}, column{"type", 0},
 		column{"reason", 0}, column{"cause", 0})
 	for _, g := range groups {
-		line := groupLine{g.ID, g.Reason, g.Type, g.Code, g.Message, g.Count, g.First, g.Last, g.Replays}
+		line := groupLine{g.ID, g.Reason, g.Type, g.Code, g.Message, g.Count, g.First, g.Last, g.Again}
 		if err := list.add(line, g.ID, g.Count, ago(g.Last), g.Type, g.Reason, cause(g.Code, g.Message)); err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ var ErrNoLetter = errors.New("no such letter")
 
 // Box is the dead letters of one deployment. It is safe for concurrent use.
 type Box struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	shelf
+
 	topo   topology.Names
 	worker string
 
@@ -30,23 +30,11 @@ type Box struct {
 // Open uses an existing letters stream. The worker names who writes letters, as
 // "host/pid version"; readers leave it empty.
 func Open(ctx context.Context, js jetstream.JetStream, topo topology.Names, worker string) (*Box, error) {
-	s, err := js.Stream(ctx, topo.LettersStream())
+	s, err := openShelf(ctx, js, topo.LettersStream(), topo.LetterSubject)
 	if err != nil {
-		return nil, fmt.Errorf("open stream %q: %w", topo.LettersStream(), err)
+		return nil, err
 	}
-	return &Box{js, s, topo, worker, stream.NewPublisher(js.Conn())}, nil
-}
-
-// Get gives one letter, whole. The error is ErrNoLetter if there is none.
-func (b *Box) Get(ctx context.Context, id uint64) (Letter, error) {
-	msg, err := stream.Get(ctx, b.js.Conn(), b.topo.LettersStream(), id)
-	if errors.Is(err, stream.ErrNoMessage) || id == 0 {
-		return Letter{}, fmt.Errorf("letter %d: %w", id, ErrNoLetter)
-	}
-	if err != nil {
-		return Letter{}, fmt.Errorf("read letter %d: %w", id, err)
-	}
-	return read(msg), nil
+	return &Box{s, topo, worker, stream.NewPublisher(js.Conn())}, nil
 }
 
 // Replayed says what became of one replay.
@@ -95,15 +83,4 @@ func (b *Box) again(l Letter) (*nats.Msg, error) {
 	w.add(jetstream.MsgIDHeader, fmt.Sprintf("replay|%d|%d", l.ID, l.FailedAt.UnixNano()))
 	w.add(hOrigin, strconv.FormatUint(cmp.Or(l.Origin, l.ID), 10))
 	return msg, nil
-}
-
-// remove deletes a letter; that somebody else did is as good.
-func (b *Box) remove(ctx context.Context, id uint64) error {
-	err := b.stream.DeleteMsg(ctx, id)
-	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		if _, gone := b.Get(ctx, id); errors.Is(gone, ErrNoLetter) {
-			return nil
-		}
-	}
-	return err
 }

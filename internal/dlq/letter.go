@@ -62,6 +62,7 @@ type Letter struct {
 	Replays    int    // times replayed so far
 	Origin     uint64 // id of its first letter; 0 on a first letter
 	Group      string // six characters naming the cause
+	Key        string // names the accepted message, wherever its letter goes: see [Key]
 	EventID    string // the event's own id and source; empty if unreadable
 	Source     string
 	Header     nats.Header // the event's own headers
@@ -97,6 +98,7 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 	}
 	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
 	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {
+		l.Key = tokens[len(tokens)-1]
 		l.Type = strings.Join(tokens[3:len(tokens)-1], ".")
 		l.Reason = cmp.Or(l.Reason, fault.Reason(tokens[2]))
 		l.Subject = cmp.Or(l.Subject, topology.Names{Prefix: tokens[0]}.EventSubject(l.Type))
