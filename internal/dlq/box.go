@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"essworker/internal/stream"
 	"essworker/internal/topology"
 )
 
@@ -23,8 +22,6 @@ type Box struct {
 
 	topo   topology.Names
 	worker string
-
-	publisher *stream.Publisher
 }
 
 // Open uses an existing letters stream. The worker names who writes letters, as
@@ -34,7 +31,7 @@ func Open(ctx context.Context, js jetstream.JetStream, topo topology.Names, work
 	if err != nil {
 		return nil, err
 	}
-	return &Box{s, topo, worker, stream.NewPublisher(js.Conn())}, nil
+	return &Box{s, topo, worker}, nil
 }
 
 // Replayed says what became of one replay.

@@ -3,7 +3,6 @@ package dlq
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -126,15 +125,4 @@ func (g *Group) add(l Letter, now time.Time) {
 	if ago := int(now.Sub(l.FailedAt) / (time.Hour / perHour)); 0 <= ago && ago < len(g.Recent) {
 		g.Recent[len(g.Recent)-1-ago]++
 	}
-}
-
-// Members gives the ids of a group's letters, oldest first; none if there is no such group.
-func (b *Box) Members(ctx context.Context, group string) (ids []uint64, err error) {
-	for l, err := range b.Letters(ctx, Filter{Group: group}) {
-		if err != nil {
-			return nil, fmt.Errorf("read group %s: %w", group, err)
-		}
-		ids = append(ids, l.ID)
-	}
-	return ids, nil
 }

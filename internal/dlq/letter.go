@@ -40,6 +40,7 @@ const (
 	hGroup      = "Dlq-Group"
 	hEventID    = "Dlq-Event-Id"
 	hSource     = "Dlq-Event-Source"
+	hMoved      = "Dlq-Moved-From" // of a letter that was discarded or restored: its id before
 )
 
 // Letter is one dead letter as it is stored.

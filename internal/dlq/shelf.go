@@ -16,6 +16,8 @@ type shelf struct {
 	stream  jetstream.Stream
 	name    string // of the stream
 	subject func(reason, typ, key string) string
+
+	publisher *stream.Publisher
 }
 
 func openShelf(ctx context.Context, js jetstream.JetStream, name string, subject func(reason, typ, key string) string) (shelf, error) {
@@ -23,7 +25,7 @@ func openShelf(ctx context.Context, js jetstream.JetStream, name string, subject
 	if err != nil {
 		return shelf{}, fmt.Errorf("open stream %q: %w", name, err)
 	}
-	return shelf{js, s, name, subject}, nil
+	return shelf{js, s, name, subject, stream.NewPublisher(js.Conn())}, nil
 }
 
 // Get gives one letter, whole. The error is ErrNoLetter if there is none.
@@ -56,3 +58,6 @@ func (s shelf) remove(ctx context.Context, id uint64) error {
 	}
 	return err
 }
+
+// maxPayload is the largest message the server takes, headers included.
+func (s shelf) maxPayload() int { return int(s.js.Conn().MaxPayload()) }
