@@ -3,8 +3,10 @@ package dlq
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"essworker/internal/event"
 	"essworker/internal/stream"
@@ -19,6 +21,15 @@ func EditID(l Letter) string {
 
 // EditPrefix is how the ids of an event's edits begin.
 func EditPrefix(source, id string) string { return event.Key(source, id) + "-edit-" }
+
+// EditOf gives the key of the event that an id says to be an edit of; ok is false for
+// any other id.
+func EditOf(id string) (key string, ok bool) {
+	key, n, found := strings.Cut(id, "-edit-")
+	return key, found && keyOfEvent.MatchString(key) && number(n) > 0
+}
+
+var keyOfEvent = regexp.MustCompile(`^[a-z2-7]{26}$`)
 
 // ResultKey names a letter's event on the subjects of its results.
 func ResultKey(l Letter) string {

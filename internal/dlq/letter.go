@@ -59,12 +59,13 @@ type Letter struct {
 	Stream     string       // the event's stream and place in it
 	StreamSeq  uint64
 	Consumer   string
-	Worker     string // host/pid and version of the worker that gave up
-	Replays    int    // times replayed so far
-	Origin     uint64 // id of its first letter; 0 on a first letter
-	Group      string // six characters naming the cause
-	Key        string // names the accepted message, wherever its letter goes: see [Key]
-	EventID    string // the event's own id and source; empty if unreadable
+	Worker     string    // host/pid and version of the worker that gave up
+	Stored     time.Time // when the letter was stored here
+	Replays    int       // times replayed so far
+	Origin     uint64    // id of its first letter; 0 on a first letter
+	Group      string    // six characters naming the cause
+	Key        string    // names the accepted message, wherever its letter goes: see [Key]
+	EventID    string    // the event's own id and source; empty if unreadable
 	Source     string
 	Header     nats.Header // the event's own headers
 	Data       []byte      // the event's payload; nil in listings
@@ -76,6 +77,7 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 	h := msg.Header
 	l := Letter{
 		ID:         msg.Sequence,
+		Stored:     msg.Time,
 		Reason:     fault.Reason(h.Get(hReason)),
 		Code:       Decode(h.Get(hCode)),
 		Message:    Decode(h.Get(hMessage)),
