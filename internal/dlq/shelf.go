@@ -61,3 +61,6 @@ func (s shelf) remove(ctx context.Context, id uint64) error {
 
 // maxPayload is the largest message the server takes, headers included.
 func (s shelf) maxPayload() int { return int(s.js.Conn().MaxPayload()) }
+
+// JetStream is the client the letters are read with.
+func (s shelf) JetStream() jetstream.JetStream { return s.js }
