@@ -84,7 +84,8 @@ func (c *dlqLsCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if err := list.add(lineOf(l), l.ID, ago(l.FailedAt), l.Type, l.Reason, l.Group, mask.Text(l.EventID), cause(l.Code, l.Message)); err != nil {
+		line := lineOf(l)
+		if err := list.add(line, l.ID, ago(l.FailedAt), l.Type, l.Reason, l.Group, line.EventID, cause(l.Code, l.Message)); err != nil {
 			return err
 		}
 	}

@@ -192,10 +192,10 @@ func (c *dlqImportCmd) sum(s streams, counts map[dlq.Landed]int) error {
 	}
 	left := []dlq.Landed{dlq.LandedLetter, dlq.LandedDiscarded, dlq.LandedReplayed, dlq.LandedDone}
 	left = slices.DeleteFunc(left, func(l dlq.Landed) bool { return counts[l] == 0 })
-	text := letters(counts[dlq.LandedNew]) + " imported"
+	parts := []string{letters(counts[dlq.LandedNew]) + " imported"}
 	for _, l := range left {
-		text += fmt.Sprintf(", %d %s", counts[l], l)
+		parts = append(parts, fmt.Sprintf("%d %s", counts[l], l))
 	}
-	_, err := fmt.Fprintln(out, text)
+	_, err := fmt.Fprintln(out, strings.Join(parts, ", "))
 	return err
 }

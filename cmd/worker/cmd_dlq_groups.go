@@ -262,11 +262,15 @@ func (c *noting) note(ctx context.Context, s streams, action string, state dlq.S
 		return err
 	}
 	for _, id := range c.Groups {
-		members, err := box.IDs(ctx, dlq.Filter{Group: id})
-		if err != nil {
-			return err
+		_, known := notes[id]
+		for _, err := range box.Letters(ctx, dlq.Filter{Group: id}) {
+			if err != nil {
+				return err
+			}
+			known = true
+			break
 		}
-		if _, known := notes[id]; len(members) == 0 && !known {
+		if !known {
 			return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", id)}
 		}
 	}

@@ -170,9 +170,6 @@ func (v letterView) print(out io.Writer) error {
 // at is a moment on the operator's clock.
 func at(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// newestShown is how many letters of a group are listed.
-const newestShown = 10
-
 func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	groups, err := box.Groups(ctx, dlq.Filter{Group: c.ID}, dlq.ByCause)
 	if err != nil {
@@ -182,17 +179,13 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 		return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", c.ID)}
 	}
 	g := groups[0]
-	newest, err := box.IDs(ctx, dlq.Filter{Group: c.ID, Limit: newestShown})
-	if err != nil {
-		return err
-	}
 	advice := mend(g.Type, g.Code)
 	if c.JSON {
 		return printJSON(s.out, struct {
 			groupLine
 			Mend   string   `json:"mend"`
 			Newest []uint64 `json:"newest"`
-		}{groupLineOf(g), advice, newest})
+		}{groupLineOf(g), advice, g.Newest})
 	}
 	if err := printGroup(s.out, g); err != nil {
 		return err
@@ -201,8 +194,8 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	fmt.Fprintln(s.out)
 	w.field("why", "%s", cause(g.Code, g.Message))
 	w.field("mend", "%s", advice)
-	w.field("newest", "%s", strings.Trim(fmt.Sprint(newest), "[]"))
-	w.field("next", "worker dlq show %d, worker dlq replay --group %s", newest[len(newest)-1], c.ID)
+	w.field("newest", "%s", strings.Trim(fmt.Sprint(g.Newest), "[]"))
+	w.field("next", "worker dlq show %d, worker dlq replay --group %s", g.Newest[len(g.Newest)-1], c.ID)
 	return w.err
 }
 

@@ -17,9 +17,9 @@ func edit(ctx context.Context, s streams, text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a file to edit: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { _ = os.RemoveAll(dir) }() //nolint:gosec // made above
 	file := filepath.Join(dir, "event.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // in the directory made above
 		return nil, fmt.Errorf("make a file to edit: %w", err)
 	}
 	name := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
@@ -28,7 +28,7 @@ func edit(ctx context.Context, s streams, text []byte) ([]byte, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("editor %q: %w", name, err)
 	}
-	edited, err := os.ReadFile(file)
+	edited, err := os.ReadFile(file) //nolint:gosec // the same
 	if err != nil {
 		return nil, fmt.Errorf("read what was edited: %w", err)
 	}

@@ -46,7 +46,7 @@ func Records(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, topo to
 	var found []Record
 	for first, last := state.FirstSeq, state.LastSeq; last >= max(first, 1); {
 		from := first
-		if size := uint64(max(q.Limit, window)); q.Limit > 0 && last-first >= size { //nolint:gosec // never negative
+		if size := uint64(max(q.Limit, window)); q.Limit > 0 && last-first >= size {
 			from = last - size + 1
 		}
 		var older []Record

@@ -42,6 +42,9 @@ const Hours = 24
 // perHour is how finely it does.
 const perHour = 2
 
+// newest is how many ids a group keeps.
+const newest = 10
+
 // Group is letters that have something in common. What is told of the cause is that of
 // the newest letter, and of all of them only where they are put together by cause.
 type Group struct {
@@ -60,6 +63,7 @@ type Group struct {
 	Replays int                  // replays that ended as one of these letters, all of them told by the letters
 	Note    Note                 // by cause: what an operator said about it
 	Since   int                  // letters that failed after the note was made
+	Newest  []uint64             // ids of the last ten letters
 }
 
 // Groups gives the selected letters put together, what is open before what was
@@ -108,6 +112,10 @@ func (b *Box) Groups(ctx context.Context, f Filter, by By) ([]Group, error) {
 
 func (g *Group) add(l Letter, now time.Time) {
 	g.Count++
+	if len(g.Newest) == newest {
+		g.Newest = append(g.Newest[:0], g.Newest[1:]...)
+	}
+	g.Newest = append(g.Newest, l.ID)
 	if !l.FailedAt.Before(g.Last) {
 		g.ID, g.Reason, g.Code, g.Type, g.Message = l.Group, string(l.Reason), l.Code, l.Type, l.Message
 		g.Last = l.FailedAt

@@ -67,13 +67,21 @@ type Letter struct {
 	Key        string    // names the accepted message, wherever its letter goes: see [Key]
 	EventID    string    // the event's own id and source; empty if unreadable
 	Source     string
-	Header     nats.Header // the event's own headers
+	Header     nats.Header // the event's own headers; nil in listings
 	Data       []byte      // the event's payload; nil in listings
 }
 
-// read makes a Letter of a stored message. Headers that are missing, because there
-// was no room for them, are filled in from the subject and from the event.
+// read makes a Letter of a stored message.
 func read(msg *jetstream.RawStreamMsg) Letter {
+	l := summary(msg)
+	l.Header, l.Data = own(msg.Header), msg.Data
+	return l
+}
+
+// summary is read without the event's headers and payload. Headers of ours that are
+// missing, because there was no room for them, are filled in from the subject and from
+// the event.
+func summary(msg *jetstream.RawStreamMsg) Letter {
 	h := msg.Header
 	l := Letter{
 		ID:         msg.Sequence,
@@ -96,8 +104,6 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 		Group:      h.Get(hGroup),
 		EventID:    Decode(h.Get(hEventID)),
 		Source:     Decode(h.Get(hSource)),
-		Header:     own(h),
-		Data:       msg.Data,
 	}
 	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
 	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {
@@ -107,7 +113,7 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 		l.Subject = cmp.Or(l.Subject, topology.Names{Prefix: tokens[0]}.EventSubject(l.Type))
 	}
 	if h.Get(hStreamSeq) == "" && l.Reason != fault.Poison { // reading what is poison may be what crashes
-		e, _ := event.Parse(l.Type, l.Header, l.Data)
+		e, _ := event.Parse(l.Type, own(h), msg.Data)
 		l.EventID, l.Source = cmp.Or(l.EventID, e.ID()), cmp.Or(l.Source, e.Source())
 	}
 	return l

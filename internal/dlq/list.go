@@ -14,7 +14,7 @@ import (
 )
 
 // Letters gives the letters that a filter selects, oldest first and without their
-// payloads. It ends with those that were there when it began; with a limit it gives
+// payloads and headers. It ends with those that were there when it began; with a limit it gives
 // the newest ones.
 func (s shelf) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
@@ -49,8 +49,7 @@ func (s shelf) between(ctx context.Context, f Filter, first, last uint64) iter.S
 				yield(Letter{}, fmt.Errorf("list letters: %w", err))
 				return
 			}
-			if l := read(msg); f.selects(l) {
-				l.Data = nil
+			if l := summary(msg); f.selects(l) {
 				if !yield(l, nil) {
 					return
 				}

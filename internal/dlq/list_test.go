@@ -161,11 +161,11 @@ func TestGroups(t *testing.T) {
 		want := []dlq.Group{
 			{
 				Key: first, ID: first, Reason: "rejected", Code: "A", Type: typ, Message: "user 4711 is gone", Count: 3, Causes: 1,
-				First: start.Add(-3 * time.Hour), Last: start.Add(-time.Hour), Recent: recent(1, 0, 1, 0, 1, 0, 0), Again: 1, Replays: 1,
+				First: start.Add(-3 * time.Hour), Last: start.Add(-time.Hour), Recent: recent(1, 0, 1, 0, 1, 0, 0), Again: 1, Replays: 1, Newest: []uint64{1, 3, 4},
 			},
 			{
 				Key: second, ID: second, Reason: "rejected", Code: "B", Type: typ, Count: 1, Causes: 1,
-				First: start.Add(-time.Minute), Last: start.Add(-time.Minute), Recent: recent(1),
+				First: start.Add(-time.Minute), Last: start.Add(-time.Minute), Recent: recent(1), Newest: []uint64{2},
 			},
 		}
 		if d := cmp.Diff(want, groups); d != "" {

@@ -128,34 +128,55 @@ func (c *Checker) letterOf(ctx context.Context, f failure) (uint64, error) {
 // stored later was restored or imported, and its failure result need not be here.
 const parked = time.Hour
 
+// odd is a finding about a letter, and the place its event had.
+type odd struct {
+	Finding
+
+	seq uint64
+}
+
 // letters gives those whose event has succeeded, and those without their failure result.
-func (c *Checker) letters(ctx context.Context, letters []dlq.Letter, failed map[string]failure, waiting map[uint64]bool) ([]Finding, error) {
-	done, err := c.box.Succeeded(ctx, c.success, letters...)
-	if err != nil {
-		return nil, err
-	}
+func (c *Checker) letters(ctx context.Context, failed map[string]failure, v *view) (found []odd, err error) {
 	s, err := c.js.Stream(ctx, c.topo.ResultsStream())
 	if err != nil {
 		return nil, fmt.Errorf("open stream %q: %w", c.topo.ResultsStream(), err)
 	}
 	age := cmp.Or(s.CachedInfo().Config.MaxAge, 1<<62) // results older than that are gone, as they should be
-	var findings []Finding
-	for _, l := range letters {
-		f := Finding{Type: l.Type, Letter: l.ID, Event: name(l.EventID), Source: l.Source}
-		by, succeeded := done[l.ID]
-		_, told := failed[dlq.ResultKey(l)]
-		switch {
-		case succeeded:
-			f.Kind, f.By, f.Mends = LetterDone, name(by), "discards the letter"
-		case !told && l.Replays == 0 && time.Since(l.FailedAt) < age-parked && !waiting[l.StreamSeq] &&
-			l.Stored.Sub(l.FailedAt) < parked && c.failure(l.Type) != "":
-			f.Kind, f.Mends = NoResult, "publishes the failure result"
-		default:
-			continue
+	some := make([]dlq.Letter, 0, perLookup)
+	judge := func() error {
+		done, err := c.box.Succeeded(ctx, c.success, some...)
+		if err != nil {
+			return err
 		}
-		findings = append(findings, f)
+		for _, l := range some {
+			_, told := failed[dlq.ResultKey(l)]
+			f := Finding{Type: l.Type, Letter: l.ID, Event: name(l.EventID), Source: l.Source}
+			switch by, succeeded := done[l.ID]; {
+			case succeeded:
+				f.Kind, f.By, f.Mends = LetterDone, name(by), "discards the letter"
+			case !told && l.Replays == 0 && time.Since(l.FailedAt) < age-parked && l.Stored.Sub(l.FailedAt) < parked && c.failure(l.Type) != "":
+				f.Kind, f.Mends = NoResult, "publishes the failure result"
+			default:
+				continue
+			}
+			found = append(found, odd{f, l.StreamSeq})
+		}
+		some = some[:0]
+		return nil
 	}
-	return findings, nil
+	for l, err := range c.box.Letters(ctx, dlq.Filter{}) {
+		if err != nil {
+			return nil, err
+		}
+		v.saw(dlq.ResultKey(l), l.EventID, l.Origin)
+		if some = append(some, l); len(some) == perLookup {
+			if err := judge(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = judge()
+	return found, err
 }
 
 func (c *Checker) success(typ string) string { return c.route(typ).Success }

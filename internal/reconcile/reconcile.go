@@ -98,13 +98,9 @@ func (c *Checker) look(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	v := view{letters: map[string]bool{}, origins: map[uint64]bool{}}
-	var letters []dlq.Letter
-	for l, err := range c.box.Letters(ctx, dlq.Filter{}) {
-		if err != nil {
-			return nil, err
-		}
-		letters = append(letters, l)
-		v.saw(dlq.ResultKey(l), l.EventID, l.Origin)
+	odd, err := c.letters(ctx, failed, &v)
+	if err != nil {
+		return nil, err
 	}
 	for l, err := range c.discarded.Letters(ctx, dlq.Filter{}) {
 		if err != nil {
@@ -120,8 +116,12 @@ func (c *Checker) look(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	odd, err := c.letters(ctx, letters, failed, waiting)
-	return slices.Concat(gone, odd, findings), err
+	for _, o := range odd {
+		if o.Kind != NoResult || !waiting[o.seq] { // of an event that waits the result is about to be told
+			gone = append(gone, o.Finding)
+		}
+	}
+	return append(gone, findings...), nil
 }
 
 // view is what is known to be somewhere.
