@@ -83,17 +83,17 @@ func TestDiscard_cutOff(t *testing.T) {
 func TestDiscard_atOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *post) {
 		d := p.discarded()
-		for round := range 20 {
+		for round := range 8 {
 			p.put(p.failed())
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
-					for id := range uint64(40) {
+					for id := range uint64(16) {
 						_, _ = p.box.Discard(t.Context(), id+1, d) // most are not there
 					}
 				})
 				wg.Go(func() {
-					for id := range uint64(40) {
+					for id := range uint64(16) {
 						_, _ = d.Restore(t.Context(), id+1, p.box)
 					}
 				})
