@@ -101,7 +101,7 @@ func TestAsyncAPI_channels(t *testing.T) {
 			got[at(t, doc, message, "name").(string)] = actions[address] + " " + address
 		}
 	}
-	want := map[string]string{"letter": "send ess.deadletters.{reason}.{type}.{key}"}
+	want := map[string]string{"letter": "send ess.deadletters.{reason}.{type}.{key}", "audit": "send ess.audit.{action}"}
 	for _, typ := range eventTypes {
 		want[typ] = "receive ess.events." + typ
 	}

@@ -36,8 +36,9 @@ const (
 	// ids name the schemas, they are not fetched.
 	base = "https://essworker.invalid/schemas/"
 
-	// Two files describe no event type.
+	// These files describe no type of the worker's events.
 	letterHeaders = "letter.headers" // the headers of a dead letter
+	auditRecord   = "audit"          // the data of a record of what an operator did
 	failure       = "failure"        // shared by the results that report a failure
 )
 
@@ -57,7 +58,8 @@ func ID(typ string) string {
 }
 
 // Validate says why data is not valid data of typ: nil if it is, else a
-// *Violation. Beside the types of [Types] it knows "letter.headers". It is safe
+// *Violation. Beside the types of [Types] it knows "letter.headers"
+// and "audit". It is safe
 // for concurrent use and keeps nothing of data.
 func Validate(typ string, data []byte) error {
 	s, ok := loaded().schemas[typ]
@@ -103,8 +105,8 @@ func Personal(typ string, data []byte) []string {
 
 // catalog is all schemas, compiled.
 type catalog struct {
-	types   []string          // sorted; without letterHeaders and failure
-	schemas map[string]schema // by type, and letterHeaders
+	types   []string          // sorted; without the files that describe none
+	schemas map[string]schema // by type, and letterHeaders and auditRecord
 	sources map[string]any    // the files' contents, by $id
 }
 
@@ -158,7 +160,7 @@ func load(files fs.FS) (*catalog, error) {
 			continue
 		}
 		c.schemas[typ] = schema{compiled, newQuick(c.sources[base+name]), personal(nil, c.sources[base+name])}
-		if typ != letterHeaders {
+		if typ != letterHeaders && typ != auditRecord {
 			c.types = append(c.types, typ)
 		}
 	}

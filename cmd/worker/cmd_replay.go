@@ -5,34 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"essworker/internal/audit"
-	"essworker/internal/dlq"
 	"essworker/internal/handlers"
 	"essworker/internal/replay"
 )
 
 type dlqReplayCmd struct {
 	client
-	dlq.Filter
-	Letters []string `arg:"" optional:"" name:"ID" help:"Letters to replay, by id, or a group."`
-	All     bool     `help:"Replay every letter there is."`
-	UpTo    uint64   `help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
-	Rate    float64  `default:"0" help:"Letters a second at most; 0 is as fast as the lanes take them. Vendor calls keep to their quota either way." placeholder:"N"`
-	StopAt  float64  `default:"0.2" help:"Stop when more than this part fails again; 1 is never." placeholder:"RATIO"`
-	Force   bool     `help:"Also letters that were replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
-	Why     string   `help:"Why; the audit records keep it. --force asks for it." placeholder:"TEXT"`
-	DryRun  bool     `help:"Print the plan and do nothing."`
-	Each    bool     `help:"Print the plan letter by letter."`
-	Yes     bool     `short:"y" help:"Run it: more than one letter by filter stops at the plan without this."`
-	Wait    bool     `help:"Wait for what becomes of the events: their results, or new letters."`
-	JSON    bool     `help:"One JSON object a line: of the plan by group, of a replay by letter."`
+	picked
+	UpTo   uint64  `help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
+	Rate   float64 `default:"0" help:"Letters a second at most; 0 is as fast as the lanes take them. Vendor calls keep to their quota either way." placeholder:"N"`
+	StopAt float64 `default:"0.2" help:"Stop when more than this part fails again; 1 is never." placeholder:"RATIO"`
+	Force  bool    `help:"Also letters that were replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
+	Why    string  `help:"Why; the audit records keep it. --force asks for it." placeholder:"TEXT"`
+	DryRun bool    `help:"Print the plan and do nothing."`
+	Each   bool    `help:"Print the plan letter by letter."`
+	Yes    bool    `short:"y" help:"Run it: more than one letter by filter stops at the plan without this."`
+	Wait   bool    `help:"Wait for what becomes of the events: their results, or new letters."`
+	JSON   bool    `help:"One JSON object a line: of the plan by group, of a replay by letter."`
 
 	ids []uint64
 }
@@ -62,7 +57,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 	if c.Each {
 		each = newListing(s.out, c.JSON, column{"letter", 0}, column{"type", 0}, column{"group", 0}, column{"event", 14}, column{"verdict", 0})
 	}
-	plan, err := d.office.Plan(ctx, replay.Choice{IDs: c.ids, Filter: c.Filter, UpTo: c.UpTo}, orders, eachLetter(each))
+	plan, err := d.office.Plan(ctx, c.choice(), orders, eachLetter(each))
 	if err != nil {
 		return err
 	}
@@ -82,30 +77,31 @@ func (c *dlqReplayCmd) Run(ctx context.Context, s streams) error {
 	return c.start(ctx, s, d, plan, orders)
 }
 
-var groupPattern = regexp.MustCompile(`^[a-z2-7]{6}$`)
-
 func (c *dlqReplayCmd) usage() error {
-	for _, arg := range c.Letters {
-		id, err := strconv.ParseUint(arg, 10, 64)
-		switch {
-		case err == nil:
+	if err := c.picked.usage(); err != nil {
+		return err
+	}
+	for _, word := range c.Which {
+		if id, err := letterID(word); err == nil {
 			c.ids = append(c.ids, id)
-		case groupPattern.MatchString(arg) && c.Group == "":
-			c.Group = arg
-		default:
-			return fmt.Errorf("%q is neither the id of a letter nor one group", arg)
 		}
 	}
-	filtered := !c.Empty() || c.Limit > 0
 	switch {
-	case len(c.ids) > 0 && (filtered || c.All):
-		return errors.New("name letters by id, or select them with filters or --all, not both")
-	case len(c.ids) == 0 && !filtered && !c.All:
-		return errors.New("name letters by id, or select them with a filter such as --group, or --all")
+	case len(c.ids) != len(c.Which) && len(c.Which) > 1:
+		return errors.New("name letters by id, or one group")
 	case c.Each && c.Yes && !c.DryRun:
 		return errors.New("--each prints a plan: leave out --yes")
 	}
 	return replay.Orders{Force: c.Force, Rate: c.Rate, StopAt: c.StopAt, Why: strings.TrimSpace(c.Why)}.Validate()
+}
+
+// choice is which letters are meant.
+func (c *dlqReplayCmd) choice() replay.Choice {
+	choice := replay.Choice{IDs: c.ids, Filter: c.Filter, UpTo: c.UpTo}
+	if len(c.Which) > len(c.ids) {
+		choice.Filter.Group = c.Which[0]
+	}
+	return choice
 }
 
 // desk is what the commands about replays work with.
@@ -160,7 +156,7 @@ func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
 // runs it, as any worker would.
 func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay.Plan, orders replay.Orders) error {
 	job := replay.Draft(plan, orders)
-	act := audit.Action{Name: "letters.replay", What: c.selection(), Count: plan.Eligible, After: job.ID, Why: c.Why}
+	act := audit.Action{Name: "letters.replay", What: c.what(), Count: plan.Eligible, After: job.ID, Why: c.Why}
 	if err := d.trail.Do(ctx, act, func(ctx context.Context) error { return d.office.Create(ctx, job) }); err != nil {
 		return err
 	}

@@ -117,40 +117,6 @@ func printCost(out io.Writer, p replay.Plan, stopAt float64) {
 
 func roundUp(d time.Duration) time.Duration { return max(d, time.Second) }
 
-// selection is which letters are meant, in the command's own words.
-func (c *dlqReplayCmd) selection() string { return strings.Join(c.words(), " ") }
-
-func (c *dlqReplayCmd) words() (words []string) {
-	for _, id := range c.ids {
-		words = append(words, strconv.FormatUint(id, 10))
-	}
-	add := func(flag, value string) {
-		if value != "" {
-			words = append(words, "--"+flag, shellQuote(value))
-		}
-	}
-	add("reason", c.Reason)
-	add("type", c.Type)
-	add("code", c.Code)
-	add("group", c.Group)
-	add("event-id", c.EventID)
-	for _, w := range []struct {
-		flag string
-		at   dlq.When
-	}{{"since", c.Since}, {"until", c.Until}} {
-		if !w.at.IsZero() {
-			add(w.flag, w.at.UTC().Format(time.RFC3339Nano))
-		}
-	}
-	if c.Limit > 0 {
-		add("limit", strconv.Itoa(c.Limit))
-	}
-	if c.All {
-		words = append(words, "--all")
-	}
-	return words
-}
-
 // command is the one that carries the plan out.
 func (c *dlqReplayCmd) command(p replay.Plan) string {
 	words := append([]string{"worker dlq replay"}, c.words()...)

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
@@ -49,7 +51,7 @@ func (l *listing) add(object any, cells ...any) error {
 	for i, cell := range cells {
 		row[i] = printable(strings.ReplaceAll(fmt.Sprint(cell), "\n", " "))
 		if w := l.columns[i].width; w > 0 {
-			row[i] = text.Snip(row[i], w, "…")
+			row[i] = snip(row[i], w)
 		}
 	}
 	l.rows = append(l.rows, row)
@@ -65,48 +67,77 @@ func (l *listing) end(note io.Writer, nothing string) error {
 	case l.json:
 		return nil
 	}
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	t.SetStyle(style)
-	head := make(table.Row, len(l.columns))
+	out := bufio.NewWriter(l.out)
+	head := make([]string, len(l.columns))
 	for i, c := range l.columns {
-		head[i] = c.name
+		head[i] = strings.ToUpper(c.name)
 	}
-	t.AppendHeader(head)
-	last := len(l.columns) - 1
-	room := max(minLast, width(l.out)-l.taken())
-	for _, row := range l.rows {
-		row[last] = text.Snip(row[last], room, "…")
-		cells := make(table.Row, len(row))
-		for i, cell := range row {
-			cells[i] = cell
+	widths := l.widths()
+	for _, row := range slices.Concat([][]string{head}, l.rows) {
+		l.line(out, row, widths)
+	}
+	return out.Flush()
+}
+
+// line prints one row, without what would only be space at its end.
+func (l *listing) line(out *bufio.Writer, row []string, widths []int) {
+	const space = "  "
+	end := len(row)
+	for end > 0 && row[end-1] == "" {
+		end--
+	}
+	for i, cell := range row[:end] {
+		if i == len(row)-1 {
+			cell = snip(cell, widths[i])
 		}
-		t.AppendRow(cells)
-	}
-	for line := range strings.Lines(t.Render() + "\n") {
-		if _, err := fmt.Fprintln(l.out, strings.TrimRight(line, " \n")); err != nil {
-			return err
+		_, _ = out.WriteString(cell) // an error stays until Flush
+		if i < end-1 {
+			_, _ = out.WriteString(strings.Repeat(" ", widths[i]-cellWidth(cell)) + space)
 		}
 	}
-	return nil
+	_ = out.WriteByte('\n')
 }
 
 // minLast is what the last column gets on the narrowest terminal.
 const minLast = 10
 
-// taken is the width of all columns but the last, with the space between them.
-func (l *listing) taken() int {
-	sum := 0
-	for i, c := range l.columns[:len(l.columns)-1] {
-		widest := text.StringWidth(c.name)
+// widths are those of the columns; the last one gets what is left of the line.
+func (l *listing) widths() []int {
+	widths := make([]int, len(l.columns))
+	left := width(l.out)
+	last := len(l.columns) - 1
+	for i, c := range l.columns[:last] {
+		widths[i] = cellWidth(c.name)
 		for _, row := range l.rows {
-			widest = max(widest, text.StringWidth(row[i]))
+			widths[i] = max(widths[i], cellWidth(row[i]))
 		}
-		sum += widest + 2
+		left -= widths[i] + 2
 	}
-	return sum
+	widths[last] = max(minLast, left)
+	return widths
+}
+
+// snip cuts a cell to a width. What has no more bytes than that needs no look at each
+// character, which for thousands of rows is most of the work.
+func snip(cell string, width int) string {
+	if len(cell) <= width {
+		return cell
+	}
+	return text.Snip(cell, width, "…")
+}
+
+// cellWidth is how many columns of the screen a cell takes.
+func cellWidth(cell string) int {
+	whole, cut := strings.CutSuffix(cell, "…")
+	for i := range len(whole) {
+		if whole[i] >= utf8.RuneSelf || whole[i] < ' ' {
+			return text.StringWidth(cell)
+		}
+	}
+	if cut {
+		return len(whole) + 1
+	}
+	return len(whole)
 }
 
 // printable replaces what a terminal would obey instead of showing: an event is a

@@ -143,22 +143,11 @@ func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) erro
 	return l.done(ctx, d)
 }
 
-// failure is the data of every *.failed result.
-type failure struct {
-	Reason     fault.Reason `json:"reason"`
-	Code       string       `json:"code"`
-	Message    string       `json:"message"`
-	RequestID  string       `json:"requestId"`
-	Attempts   int          `json:"attempts"`
-	DeadLetter struct {
-		ID uint64 `json:"id"`
-	} `json:"deadLetter"`
-}
-
 func (l *lane) publishFailure(ctx context.Context, d *delivery, reason fault.Reason, f *fault.Error, attempts int, letter uint64) error {
-	body := failure{Reason: reason, Code: f.Code, Message: mask.Text(f.Text()), RequestID: f.RequestID, Attempts: attempts}
-	body.DeadLetter.ID = letter
-	data, err := json.Marshal(body)
+	data, err := json.Marshal(event.Failure{
+		Reason: string(reason), Code: f.Code, Message: mask.Text(f.Text()), RequestID: f.RequestID, Attempts: attempts,
+		DeadLetter: event.FailureLetter{ID: letter},
+	})
 	if err != nil {
 		return fmt.Errorf("encode failure: %w", err)
 	}

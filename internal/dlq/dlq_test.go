@@ -162,8 +162,9 @@ func TestPut_saysWhy(t *testing.T) {
 			Attempts: 2, Deliveries: 1, FirstSeen: f.Stored, FailedAt: f.FailedAt,
 			Subject: "ess.events.employee.onboarded", Stream: "ESS_EVENTS", StreamSeq: 1, Consumer: "employee-onboarded",
 			Worker: worker, EventID: "e1", Source: "/hr", Header: f.Header, Data: f.Data,
+			Key: dlq.Key(1, f.Stored),
 		}
-		if d := cmp.Diff(want, got, cmpopts.IgnoreFields(dlq.Letter{}, "Group")); d != "" {
+		if d := cmp.Diff(want, got, cmpopts.IgnoreFields(dlq.Letter{}, "Group", "Stored")); d != "" {
 			t.Errorf("letter (-want +got):\n%s", d)
 		}
 		msg := p.stored("ESS_DEADLETTERS", 1)

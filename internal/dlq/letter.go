@@ -40,6 +40,7 @@ const (
 	hGroup      = "Dlq-Group"
 	hEventID    = "Dlq-Event-Id"
 	hSource     = "Dlq-Event-Source"
+	hMoved      = "Dlq-Moved-From" // of a letter that was discarded or restored: its id before
 )
 
 // Letter is one dead letter as it is stored.
@@ -58,22 +59,33 @@ type Letter struct {
 	Stream     string       // the event's stream and place in it
 	StreamSeq  uint64
 	Consumer   string
-	Worker     string // host/pid and version of the worker that gave up
-	Replays    int    // times replayed so far
-	Origin     uint64 // id of its first letter; 0 on a first letter
-	Group      string // six characters naming the cause
-	EventID    string // the event's own id and source; empty if unreadable
+	Worker     string    // host/pid and version of the worker that gave up
+	Stored     time.Time // when the letter was stored here
+	Replays    int       // times replayed so far
+	Origin     uint64    // id of its first letter; 0 on a first letter
+	Group      string    // six characters naming the cause
+	Key        string    // names the accepted message, wherever its letter goes: see [Key]
+	EventID    string    // the event's own id and source; empty if unreadable
 	Source     string
-	Header     nats.Header // the event's own headers
+	Header     nats.Header // the event's own headers; nil in listings
 	Data       []byte      // the event's payload; nil in listings
 }
 
-// read makes a Letter of a stored message. Headers that are missing, because there
-// was no room for them, are filled in from the subject and from the event.
+// read makes a Letter of a stored message.
 func read(msg *jetstream.RawStreamMsg) Letter {
+	l := summary(msg)
+	l.Header, l.Data = own(msg.Header), msg.Data
+	return l
+}
+
+// summary is read without the event's headers and payload. Headers of ours that are
+// missing, because there was no room for them, are filled in from the subject and from
+// the event.
+func summary(msg *jetstream.RawStreamMsg) Letter {
 	h := msg.Header
 	l := Letter{
 		ID:         msg.Sequence,
+		Stored:     msg.Time,
 		Reason:     fault.Reason(h.Get(hReason)),
 		Code:       Decode(h.Get(hCode)),
 		Message:    Decode(h.Get(hMessage)),
@@ -92,17 +104,16 @@ func read(msg *jetstream.RawStreamMsg) Letter {
 		Group:      h.Get(hGroup),
 		EventID:    Decode(h.Get(hEventID)),
 		Source:     Decode(h.Get(hSource)),
-		Header:     own(h),
-		Data:       msg.Data,
 	}
 	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
 	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {
+		l.Key = tokens[len(tokens)-1]
 		l.Type = strings.Join(tokens[3:len(tokens)-1], ".")
 		l.Reason = cmp.Or(l.Reason, fault.Reason(tokens[2]))
 		l.Subject = cmp.Or(l.Subject, topology.Names{Prefix: tokens[0]}.EventSubject(l.Type))
 	}
 	if h.Get(hStreamSeq) == "" && l.Reason != fault.Poison { // reading what is poison may be what crashes
-		e, _ := event.Parse(l.Type, l.Header, l.Data)
+		e, _ := event.Parse(l.Type, own(h), msg.Data)
 		l.EventID, l.Source = cmp.Or(l.EventID, e.ID()), cmp.Or(l.Source, e.Source())
 	}
 	return l

@@ -3,59 +3,53 @@ package dlq
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
-	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"essworker/internal/stream"
 )
 
 // Letters gives the letters that a filter selects, oldest first and without their
-// payloads. It ends with those that were there when it began; with a limit it gives
+// payloads and headers. It ends with those that were there when it began; with a limit it gives
 // the newest ones.
-func (b *Box) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
-	if f.Limit == 0 {
-		return b.all(ctx, f)
-	}
+func (s shelf) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		var newest []Letter // once full, a ring whose oldest letter is at n % f.Limit
-		n := 0
-		for l, err := range b.all(ctx, f) {
-			if err != nil {
-				yield(l, err)
-				return
-			}
-			if len(newest) < f.Limit {
-				newest = append(newest, l)
-			} else {
-				newest[n%f.Limit] = l
-			}
-			n++
+		info, err := s.stream.Info(ctx)
+		if err != nil {
+			yield(Letter{}, fmt.Errorf("list letters: %w", err))
+			return
 		}
-		for i := range newest {
-			if !yield(newest[(n+i)%len(newest)], nil) {
+		letters := s.between(ctx, f, info.State.FirstSeq, info.State.LastSeq)
+		if f.Limit > 0 {
+			letters = s.newest(ctx, f, info.State.FirstSeq, info.State.LastSeq)
+		}
+		for l, err := range letters {
+			if !yield(l, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-func (b *Box) all(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
+// between gives the selected letters with these ids.
+func (s shelf) between(ctx context.Context, f Filter, first, last uint64) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		info, err := b.stream.Info(ctx)
-		if err != nil {
-			yield(Letter{}, fmt.Errorf("list letters: %w", err))
-			return
-		}
-		for msg, err := range stream.Messages(ctx, b.js.Conn(), b.topo.LettersStream(), b.subjects(f), info.State.FirstSeq, info.State.LastSeq) {
+		for msg, err := range stream.Headers(ctx, s.js, s.name, s.subjects(f), first, last) {
+			if err == nil {
+				err = s.complete(ctx, msg)
+			}
+			if errors.Is(err, stream.ErrNoMessage) { // removed meanwhile
+				continue
+			}
 			if err != nil {
 				yield(Letter{}, fmt.Errorf("list letters: %w", err))
 				return
 			}
-			if l := read(msg); f.selects(l) {
-				l.Data = nil
+			if l := summary(msg); f.selects(l) {
 				if !yield(l, nil) {
 					return
 				}
@@ -64,67 +58,76 @@ func (b *Box) all(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
 	}
 }
 
-// subjects narrows a listing to what the server can select by itself.
-func (b *Box) subjects(f Filter) string {
-	reason := cmp.Or(f.Reason, "*")
-	if f.Type != "" {
-		return b.topo.LetterSubject(reason, f.Type, "*")
+// complete fetches what a letter that had no room for its headers lacks: its payload,
+// which says what event it is.
+func (s shelf) complete(ctx context.Context, msg *jetstream.RawStreamMsg) error {
+	if msg.Header.Get(hStreamSeq) != "" {
+		return nil
 	}
-	return strings.TrimSuffix(b.topo.LetterSubject(reason, ">", "*"), ".*")
+	whole, err := stream.Get(ctx, s.js.Conn(), s.name, msg.Sequence)
+	if err == nil {
+		*msg = *whole
+	}
+	return err
 }
 
-// Group is every letter with the same cause.
-type Group struct {
-	ID      string
-	Reason  string
-	Code    string
-	Type    string
-	Message string // of its newest letter, masked
-	Count   int
-	First   time.Time
-	Last    time.Time
-	Replays int // letters of it that were replayed before
+// tail is how many of the last letters are read at first when only the newest are
+// wanted; often that is enough.
+const tail = 256
+
+// newest gives the last f.Limit of the selected letters.
+func (s shelf) newest(ctx context.Context, f Filter, first, last uint64) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		from := first
+		if n := uint64(f.Limit + tail); last-first >= n { //nolint:gosec // never negative
+			from = last - n + 1
+		}
+		found, err := s.ring(ctx, f, from, last)
+		if err == nil && len(found) < f.Limit && from > first {
+			var older []Letter
+			f.Limit -= len(found)
+			older, err = s.ring(ctx, f, first, from-1)
+			found = append(older, found...)
+		}
+		if err != nil {
+			yield(Letter{}, err)
+			return
+		}
+		for _, l := range found {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
 }
 
-// Groups gives the selected letters by cause, the largest group first.
-func (b *Box) Groups(ctx context.Context, f Filter) ([]Group, error) {
-	byID := map[string]*Group{}
-	for l, err := range b.Letters(ctx, f) {
+// ring reads all and keeps the last f.Limit.
+func (s shelf) ring(ctx context.Context, f Filter, first, last uint64) ([]Letter, error) {
+	var newest []Letter // once full, its oldest letter is at n % f.Limit
+	n := 0
+	for l, err := range s.between(ctx, f, first, last) {
 		if err != nil {
 			return nil, err
 		}
-		g, ok := byID[l.Group]
-		if !ok {
-			g = &Group{ID: l.Group, Reason: string(l.Reason), Code: l.Code, Type: l.Type, First: l.FailedAt}
-			byID[l.Group] = g
+		if len(newest) < f.Limit {
+			newest = append(newest, l)
+		} else {
+			newest[n%f.Limit] = l
 		}
-		g.Count++
-		g.Message = l.Message
-		g.First, g.Last = earlier(g.First, l.FailedAt), later(g.Last, l.FailedAt)
-		if l.Replays > 0 {
-			g.Replays++
-		}
+		n++
 	}
-	groups := make([]Group, 0, len(byID))
-	for _, g := range byID {
-		groups = append(groups, *g)
+	if n > f.Limit {
+		n %= f.Limit
+		newest = append(newest[n:len(newest):len(newest)], newest[:n]...)
 	}
-	slices.SortFunc(groups, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.ID, b.ID))
-	})
-	return groups, nil
+	return newest, nil
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// subjects narrows a listing to what the server can select by itself.
+func (s shelf) subjects(f Filter) string {
+	reason := cmp.Or(f.Reason, "*")
+	if f.Type != "" {
+		return s.subject(reason, f.Type, "*")
 	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
+	return strings.TrimSuffix(s.subject(reason, ">", "*"), ".*")
 }

@@ -24,7 +24,7 @@ func TestLetters_none(t *testing.T) {
 					t.Errorf("%s: Letters(%+v) = %v, want none", when, f, got)
 				}
 			}
-			if groups, err := p.box.Groups(t.Context(), dlq.Filter{}); len(groups) != 0 || err != nil {
+			if groups, err := p.box.Groups(t.Context(), dlq.Filter{}, dlq.ByCause); len(groups) != 0 || err != nil {
 				t.Errorf("%s: Groups = %v, %v, want none", when, groups, err)
 			}
 		}
@@ -145,25 +145,110 @@ func TestGroups(t *testing.T) {
 				f.FailedAt, f.Header = start.Add(after), h
 			}))
 		}
-		put("A", "user 17 is gone", time.Hour, nil)
-		put("B", "", time.Minute, nil)
-		put("A", "user 4711 is gone", 3*time.Hour, nats.Header{"Dlq-Replays": {"1"}})
-		put("A", "user 5 is gone", 2*time.Hour, nil)
-		groups, err := p.box.Groups(t.Context(), dlq.Filter{})
+		put("A", "user 17 is gone", -3*time.Hour, nil)
+		put("B", "", -time.Minute, nil)
+		put("A", "user 4711 is gone", -time.Hour, nats.Header{"Dlq-Replays": {"1"}})
+		put("A", "user 5 is gone", -2*time.Hour, nil)
+		groups, err := p.box.Groups(t.Context(), dlq.Filter{}, dlq.ByCause)
 		if err != nil {
 			t.Fatal(err)
 		}
+		recent := func(counts ...int) (hours [2 * dlq.Hours]int) {
+			copy(hours[len(hours)-len(counts):], counts)
+			return hours
+		}
+		first, second := p.get(1).Group, p.get(2).Group
 		want := []dlq.Group{
 			{
-				ID: p.get(1).Group, Reason: "rejected", Code: "A", Type: typ, Message: "user 5 is gone", Count: 3,
-				First: start.Add(time.Hour), Last: start.Add(3 * time.Hour), Replays: 1,
+				Key: first, ID: first, Reason: "rejected", Code: "A", Type: typ, Message: "user 4711 is gone", Count: 3, Causes: 1,
+				First: start.Add(-3 * time.Hour), Last: start.Add(-time.Hour), Recent: recent(1, 0, 1, 0, 1, 0, 0), Again: 1, Replays: 1, Newest: []uint64{1, 3, 4},
 			},
-			{ID: p.get(2).Group, Reason: "rejected", Code: "B", Type: typ, Count: 1, First: start.Add(time.Minute), Last: start.Add(time.Minute)},
+			{
+				Key: second, ID: second, Reason: "rejected", Code: "B", Type: typ, Count: 1, Causes: 1,
+				First: start.Add(-time.Minute), Last: start.Add(-time.Minute), Recent: recent(1), Newest: []uint64{2},
+			},
 		}
 		if d := cmp.Diff(want, groups); d != "" {
 			t.Errorf("Groups (-want +got):\n%s", d)
 		}
 	})
+}
+
+// TestGroups_by puts the same letters together in other ways.
+func TestGroups_by(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		for i, code := range []string{"A", "B", "A"} {
+			p.put(p.failed(func(f *dlq.Failed) {
+				f.Fault = &fault.Error{Kind: fault.Permanent, Code: code}
+				f.FailedAt = time.Date(2000, 1, 3-i, 12, 0, 0, 0, time.Local)
+			}))
+		}
+		for by, want := range map[dlq.By]string{
+			dlq.ByCode: "A 2 1, B 1 1", dlq.ByType: typ + " 3 2", dlq.BySource: "/hr 3 2",
+			dlq.ByDay: "2000-01-01 1 1, 2000-01-02 1 1, 2000-01-03 1 1",
+		} {
+			groups, err := p.box.Groups(t.Context(), dlq.Filter{}, by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, g := range groups {
+				got = append(got, fmt.Sprint(g.Key, " ", g.Count, " ", g.Causes))
+			}
+			if text := strings.Join(got, ", "); text != want {
+				t.Errorf("Groups by %s: key, letters, causes %q, want %q", by, text, want)
+			}
+		}
+	})
+}
+
+// TestSetNote: what is noted about a group stands with it, orders the groups and is
+// taken back; letters that failed since are counted.
+func TestSetNote(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		for _, code := range []string{"A", "A", "B"} {
+			p.put(p.failed(func(f *dlq.Failed) { f.Fault = &fault.Error{Kind: fault.Permanent, Code: code} }))
+		}
+		often, rare := p.get(1).Group, p.get(3).Group
+		order := func(want ...string) []dlq.Group {
+			t.Helper()
+			groups, err := p.box.Groups(t.Context(), dlq.Filter{}, dlq.ByCause)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := []string{groups[0].ID, groups[1].ID}; !slices.Equal(got, want) {
+				t.Errorf("groups %v, want %v", got, want)
+			}
+			return groups
+		}
+		note := func(state dlq.State) {
+			t.Helper()
+			if err := p.box.SetNote(t.Context(), often, dlq.Note{State: state, Why: "call 13812345678", By: "anna@ops"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		order(often, rare)
+		note(dlq.StateIgnored)
+		noted := time.Now()
+		time.Sleep(time.Hour)
+		p.put(p.failed(func(f *dlq.Failed) { f.Fault = &fault.Error{Kind: fault.Permanent, Code: "A"} }))
+		got := order(rare, often)[1]
+		if want := (dlq.Note{State: dlq.StateIgnored, Why: "call ***", By: "anna@ops", At: noted.UTC()}); got.Note != want || got.Since != 1 {
+			t.Errorf("note %+v, %d letters since; want %+v, 1", got.Note, got.Since, want)
+		}
+		note(dlq.StateOpen)
+		if got := order(often, rare)[0]; got.Note != (dlq.Note{}) {
+			t.Errorf("note %+v after it was taken back", got.Note)
+		}
+	})
+}
+
+func TestIsGroup(t *testing.T) {
+	for word, want := range map[string]bool{"abc234": true, "a22222": true, "222222": false, "17": false, "abc23": false, "abc019": false, "ABC234": false} {
+		if got := dlq.IsGroup(word); got != want {
+			t.Errorf("IsGroup(%q) = %t, want %t", word, got, want)
+		}
+	}
 }
 
 // TestLetters_hostile: headers that mean something to servers and clients mean

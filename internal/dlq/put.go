@@ -182,6 +182,3 @@ func (w *headerWriter) add(name, value string) bool {
 	}
 	return true
 }
-
-// maxPayload is the largest message the server takes, headers included.
-func (b *Box) maxPayload() int { return int(b.js.Conn().MaxPayload()) }

@@ -67,14 +67,3 @@ func (b *Box) again(l Letter) (*nats.Msg, error) {
 	w.add(hOrigin, strconv.FormatUint(cmp.Or(l.Origin, l.ID), 10))
 	return msg, nil
 }
-
-// Remove deletes a letter whose event is stored again; that somebody else did is as good.
-func (b *Box) Remove(ctx context.Context, id uint64) error {
-	err := b.stream.DeleteMsg(ctx, id)
-	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		if _, gone := b.Get(ctx, id); errors.Is(gone, ErrNoLetter) {
-			return nil
-		}
-	}
-	return err
-}

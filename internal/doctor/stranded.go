@@ -13,9 +13,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/fleet"
+	"essworker/internal/reconcile"
 	"essworker/internal/stream"
 	"essworker/internal/topology"
 )
@@ -223,29 +223,23 @@ func (b *broker) waits(seq string) bool {
 func (b *broker) acknowledged(ctx context.Context, r event.Route, c *jetstream.ConsumerInfo, head peeked) (sound bool) {
 	ctx, cancel := b.patient(ctx)
 	defer cancel()
-	wanted := map[string]string{} // sequences, by the subject of the result
+	var handed []*jetstream.RawStreamMsg
 	for _, m := range head.first {
-		e, err := event.Parse(r.Type, m.Header, m.Data)
-		if err != nil || m.Sequence > c.Delivered.Stream || c.TimeStamp.Sub(m.Time) < 2*b.Topology.AckWait {
-			continue
-		}
-		key, seq := event.Key(e.Source(), e.ID()), strconv.FormatUint(m.Sequence, 10)
-		wanted[b.Topology.ResultSubject(r.Success, key)] = seq
-		if replays, _ := dlq.Generation(m.Header); replays == 0 {
-			wanted[b.Topology.ResultSubject(r.Failure, key)] = seq
+		if reconcile.Overdue(c, m, b.Topology.AckWait) {
+			handed = append(handed, m)
 		}
 	}
-	found, err := stream.NewLookup(b.nc, b.Topology.ResultsStream()).Last(ctx, slices.Collect(maps.Keys(wanted))...)
-	if err != nil || len(found) == 0 {
+	ledger := stream.NewLookup(b.nc, b.Topology.ResultsStream())
+	settled, err := reconcile.Settled(ctx, ledger, b.Topology.Names, r, handed)
+	if err != nil || len(settled) == 0 {
 		return true // a lookup that fails is said by others
 	}
 	var done []string
-	for subject := range found {
-		done = append(done, wanted[subject])
+	for _, seq := range settled {
+		done = append(done, strconv.FormatUint(seq, 10))
 	}
-	slices.Sort(done)
 	b.tell.warn("stranded", "each is acknowledged, without a call, when it comes again; if they stay, no worker takes the lane",
-		"events of %s that have their result and were not acknowledged: %s", r.Type, some(slices.Compact(done)))
+		"events of %s that have their result and were not acknowledged: %s", r.Type, some(done))
 	return false
 }
 

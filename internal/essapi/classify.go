@@ -82,11 +82,11 @@ func normalise(s string) string {
 }
 
 // Mend gives one sentence on what an operator can do about a failure of this
-// action with this code, the vendor's or one of essapi's own. It is empty for a
+// action with this code, the vendor's or one of the worker's own. It is empty for a
 // code that nothing is known about.
 func Mend(action, code string) string {
 	for _, m := range mends {
-		if m.action == action && m.code == code {
+		if (m.action == "" || m.action == action) && m.code == code {
 			return m.mend
 		}
 	}

@@ -201,7 +201,7 @@ func TestMend(t *testing.T) {
 		}
 	}
 	for _, a := range essapi.Advice() {
-		if got := essapi.Mend(a[0], a[1]); got == "" || got == essapi.Mend("another", a[1]) {
+		if got := essapi.Mend(a[0], a[1]); got == "" || (a[0] != "" && got == essapi.Mend("another", a[1])) {
 			t.Errorf("Mend(%s, %s) = %q, want the action's own advice", a[0], a[1], got)
 		}
 	}
@@ -209,7 +209,7 @@ func TestMend(t *testing.T) {
 		"InvalidParameter.NeverSeen": essapi.Mend("another", "InvalidParameter"),
 		"HTTP502":                    essapi.Mend(bind, "ServiceUnavailable"),
 		"NeverSeen":                  "",
-		"SchemaViolation":            "",
+		"SchemaViolation":            essapi.Mend("another", "OutOfRange"),
 		"":                           "",
 	} {
 		if got := essapi.Mend(bind, code); got != want {

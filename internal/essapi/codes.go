@@ -39,18 +39,21 @@ var (
 
 // Advice that holds for several codes.
 const (
-	mendNone     = "Nothing to mend here: the vendor had a passing fault, replay the letters once it answers again."
-	mendEvent    = "Correct the event by what the message names, then replay the letter."
-	mendUpgrade  = "The worker and the vendor's API have drifted apart: upgrade the worker or report it, then replay."
-	mendEndpoint = "Check that endpoint and product belong together and that the vendor still offers the action."
-	mendPerson   = "The person's data or standing at the vendor is in the way: settle it with them, then replay or discard."
-	mendTenant   = "The organisation's standing, contract or licence at the vendor is in the way: settle it in the vendor's console."
-	mendRights   = "Give the operator or organisation the missing right in the vendor's console."
-	mendApp      = "Check the application, organisation or operator the event names, or its default in the settings."
-	mendKey      = "Check SecretId, SecretKey and token, and that they belong to this environment (production or sandbox)."
-	mendPace     = "Nothing is lost: lower --rate, or see what else calls with the same credential; a raise is by ticket to the vendor."
-	mendAnswer   = "Something between the worker and the vendor garbles answers: check proxy and endpoint, then replay the letters."
-	mendNetwork  = "Check network, DNS and proxy between the worker and the vendor."
+	mendNone      = "Nothing to mend here: the vendor had a passing fault, replay the letters once it answers again."
+	mendEvent     = "Correct the event by what the message names, then replay the letter."
+	mendUpgrade   = "The worker and the vendor's API have drifted apart: upgrade the worker or report it, then replay."
+	mendEndpoint  = "Check that endpoint and product belong together and that the vendor still offers the action."
+	mendPerson    = "The person's data or standing at the vendor is in the way: settle it with them, then replay or discard."
+	mendTenant    = "The organisation's standing, contract or licence at the vendor is in the way: settle it in the vendor's console."
+	mendRights    = "Give the operator or organisation the missing right in the vendor's console."
+	mendApp       = "Check the application, organisation or operator the event names, or its default in the settings."
+	mendKey       = "Check SecretId, SecretKey and token, and that they belong to this environment (production or sandbox)."
+	mendPace      = "Nothing is lost: lower --rate, or see what else calls with the same credential; a raise is by ticket to the vendor."
+	mendAnswer    = "Something between the worker and the vendor garbles answers: check proxy and endpoint, then replay the letters."
+	mendPublisher = "The message is no readable event: mend the publisher and have it publish anew, then discard the letter."
+	mendData      = "Correct the fields the message names with worker dlq edit, and tell the publisher."
+	mendCrash     = "The event crashes or stalls its worker: look for it in the worker's log and report it; replay after an upgrade."
+	mendNetwork   = "Check network, DNS and proxy between the worker and the vendor."
 )
 
 // row is one code. A code ending in * stands for every code that starts so.
@@ -255,9 +258,29 @@ var rules = []rule{
 	{code: "MissingParameter", texts: []string{"parameteraction", "parameterversion", "parametertimestamp", "xtc"}, class: badAction},
 }
 
-// mends is advice for a code under one action, where its row cannot know better.
+// mends is advice for a code under one action, where its row cannot know better, and
+// for codes of ours that no answer has, under any action.
 var mends = []struct{ action, code, mend string }{
 	{actionBind, "InvalidParameter", "If the message says the openId belongs to another employee, unbind that one or correct the event; else correct what it names; then replay."},
 	{actionGrant, "InvalidParameter.ParamError", "Correct sealId or userIds by what the message names: each must exist in the organisation; then replay."},
 	{actionLink, "FailedOperation", "If the message says 未开通自动签, the person must enable automatic signing first; then replay the letter."},
+
+	{"", "NotACloudEvent", mendPublisher},
+	{"", "NotJSON", mendPublisher},
+	{"", "UnsupportedContentType", mendPublisher},
+	{"", "UnsupportedSpecVersion", mendPublisher},
+	{"", "MissingAttribute", mendPublisher},
+	{"", "RepeatedHeader", mendPublisher},
+	{"", "RepeatedAttribute", mendPublisher},
+	{"", "BadAttribute", mendPublisher},
+	{"", "BadTime", mendPublisher},
+	{"", "TypeMismatch", "Have the publisher send each type to its own subject, publish the event anew, then discard the letter."},
+	{"", "SchemaViolation", mendData},
+	{"", "BadDuration", mendData},
+	{"", "OutOfRange", mendData},
+	{"", "Expired", "The event came too late: edit expiresAt if it is still wanted, else discard the letter."},
+	{"", "ResultTooLarge", "The vendor has done it, and its answer is too large for the broker: raise max_payload, then replay."},
+	{"", "Panic", mendCrash},
+	{"", "NoTrace", mendCrash},
+	{"", "Unclassified", "The worker met a fault it has no name for: go by the message and report it, then replay."},
 }

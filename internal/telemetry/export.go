@@ -2,11 +2,10 @@ package telemetry
 
 import (
 	"context"
-	"encoding/binary"
+	"crypto/rand"
 	"fmt"
 	stdlog "log"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"strconv"
 
@@ -153,9 +152,8 @@ type relay struct{ embedded.Tracer }
 func (relay) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		var begun trace.SpanContextConfig
-		binary.NativeEndian.PutUint64(begun.TraceID[:8], rand.Uint64())
-		binary.NativeEndian.PutUint64(begun.TraceID[8:], rand.Uint64()|1) // zeros would be no id
-		binary.NativeEndian.PutUint64(begun.SpanID[:], rand.Uint64()|1)
+		_, _ = rand.Read(begun.TraceID[:]) // never fails
+		_, _ = rand.Read(begun.SpanID[:])
 		ctx = trace.ContextWithSpanContext(ctx, trace.NewSpanContext(begun))
 	}
 	return ctx, trace.SpanFromContext(ctx)

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"essworker/internal/audit"
+	"essworker/internal/dlq"
+	"essworker/internal/essapi"
+	"essworker/internal/handlers"
+	"essworker/internal/mask"
+	"essworker/schemas"
+)
+
+type dlqShowCmd struct {
+	client
+	ID     string `arg:"" help:"The letter's id, as dlq ls prints it, or a group's, as dlq groups does."`
+	Reveal bool   `help:"Print the data and headers whole, personal data too; needs --why."`
+	Why    string `help:"Why the data is needed; kept in the audit records." placeholder:"TEXT"`
+	JSON   bool   `help:"One JSON object."`
+}
+
+// Run prints one letter, or one group.
+func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
+	c.Why = strings.TrimSpace(c.Why)
+	group := dlq.IsGroup(c.ID)
+	id, err := letterID(c.ID)
+	switch {
+	case err != nil && !group:
+		return exit{exitUsage, err}
+	case c.Reveal && group:
+		return exit{exitUsage, errors.New("--reveal: one letter at a time")}
+	case c.Reveal && c.Why == "":
+		return exit{exitUsage, errors.New("--reveal: say --why; it is kept in the audit records")}
+	}
+	nc, box, err := c.box(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if group {
+		return c.group(ctx, s, box)
+	}
+	l, err := box.Get(ctx, id)
+	if errors.Is(err, dlq.ErrNoLetter) {
+		return exit{exitNoMatch, fmt.Errorf("no letter %s: it was replayed, discarded or never there; worker dlq ls lists what is", c.ID)}
+	}
+	if err != nil {
+		return err
+	}
+	if !c.Reveal {
+		return c.letter(ctx, s, nc, box, l)
+	}
+	act := audit.Action{Name: "letters.reveal", What: "letter " + c.ID, Why: c.Why}
+	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error { return c.letter(ctx, s, nc, box, l) })
+}
+
+func (c *dlqShowCmd) letter(ctx context.Context, s streams, nc *nats.Conn, box *dlq.Box, l dlq.Letter) error {
+	done, err := box.Succeeded(ctx, successOf, l)
+	if err != nil {
+		return err
+	}
+	// Whoever may read letters need not be one who may read the records.
+	records, err := audit.Records(ctx, nc, box.JetStream(), c.Names, audit.Query{Since: l.FirstSeen, Limit: recordsSearched})
+	if err != nil {
+		fmt.Fprintln(s.err, "worker: what operators did is not shown:", mask.Text(err.Error()))
+	}
+	v := letterView{Letter: l, header: masked(l.Header, schemas.Personal(l.Type, l.Data)), data: maskedData(l), succeeded: done[l.ID]}
+	v.records = slices.DeleteFunc(records, func(r audit.Record) bool { return !about(r, l) })
+	if c.Reveal {
+		v.header, v.data = l.Header, string(l.Data)
+		if !utf8.ValidString(v.data) {
+			v.data = "base64: " + base64.StdEncoding.EncodeToString(l.Data)
+		}
+	}
+	if c.JSON {
+		return v.json(s.out)
+	}
+	return v.print(s.out)
+}
+
+// recordsSearched is how many of the newest records are searched for a letter.
+const recordsSearched = 1000
+
+// about reports whether a record names a letter, the letter it was first, or its group.
+func about(r audit.Record, l dlq.Letter) bool {
+	names := []string{strconv.FormatUint(l.ID, 10)}
+	if l.Origin > 0 {
+		names = append(names, strconv.FormatUint(l.Origin, 10))
+	}
+	if l.Group != "" {
+		names = append(names, l.Group)
+	}
+	if !strings.HasPrefix(r.Name, "letters.") && !strings.HasPrefix(r.Name, "groups.") && !strings.Contains(r.Name, "replay") {
+		return false
+	}
+	words := strings.FieldsFunc(r.What, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(names, w) })
+}
+
+// letterView is a letter with what else is known about it.
+type letterView struct {
+	dlq.Letter
+
+	header    nats.Header // as they may be letterView
+	data      string
+	succeeded string // the id of the event that did
+	records   []audit.Record
+}
+
+func (v letterView) json(out io.Writer) error {
+	return printJSON(out, struct {
+		letterLine
+		Deliveries int            `json:"deliveries"`
+		FirstSeen  time.Time      `json:"firstSeen"`
+		Stream     string         `json:"stream"`
+		StreamSeq  uint64         `json:"streamSeq"`
+		Worker     string         `json:"worker"`
+		Header     nats.Header    `json:"headers"`
+		Data       string         `json:"data"`
+		Mend       string         `json:"mend"`
+		Succeeded  string         `json:"succeeded,omitempty"` // the event that has succeeded since
+		Records    []audit.Record `json:"records,omitempty"`
+	}{
+		lineOf(v.Letter), v.Deliveries, v.FirstSeen, v.Stream, v.StreamSeq, v.Worker, v.header, v.data,
+		mend(v.Type, v.Code), mask.Text(v.succeeded), v.records,
+	})
+}
+
+func (v letterView) print(out io.Writer) error {
+	w := &lines{out: out}
+	w.field("letter", "%d, group %s", v.ID, v.Group)
+	w.field("why", "%s: %s", v.Reason, cause(v.Code, v.Message))
+	w.field("mend", "%s", mend(v.Type, v.Code))
+	w.field("request id", "%s", v.RequestID)
+	w.field("event", "%s %s from %s", v.Type, mask.Text(v.EventID), v.Source)
+	if v.succeeded != "" {
+		w.field("but", "event %s has succeeded since: worker dlq discard %d --why \"succeeded\"", mask.Text(v.succeeded), v.ID)
+	}
+	w.field("accepted", "%s as %s/%d on %s", at(v.FirstSeen), v.Stream, v.StreamSeq, v.Subject)
+	w.field("failed", "%s; vendor calls %d, deliveries %d", at(v.FailedAt), v.Attempts, v.Deliveries)
+	if v.Replays > 0 {
+		w.field("replayed", "%d times; its first letter was %d", v.Replays, v.Origin)
+	}
+	for _, r := range v.records {
+		w.field(strings.TrimPrefix(r.Name, "letters."), "%s by %s: %s; %s", at(r.Time), r.Who, did(r), because(r))
+	}
+	w.field("by", "%s", v.Worker)
+	for _, name := range slices.Sorted(maps.Keys(v.header)) {
+		w.field("header", "%s: %s", name, strings.Join(v.header[name], ", "))
+	}
+	w.field("data", "%s", indent(v.data))
+	w.field("next", "worker dlq replay %d, or edit or discard", v.ID)
+	return w.err
+}
+
+// at is a moment on the operator's clock.
+func at(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
+	groups, err := box.Groups(ctx, dlq.Filter{Group: c.ID}, dlq.ByCause)
+	if err != nil {
+		return err
+	}
+	if len(groups) == 0 {
+		return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", c.ID)}
+	}
+	g := groups[0]
+	advice := mend(g.Type, g.Code)
+	if c.JSON {
+		return printJSON(s.out, struct {
+			groupLine
+			Mend   string   `json:"mend"`
+			Newest []uint64 `json:"newest"`
+		}{groupLineOf(g), advice, g.Newest})
+	}
+	if err := printGroup(s.out, g); err != nil {
+		return err
+	}
+	w := &lines{out: s.out}
+	fmt.Fprintln(s.out)
+	w.field("why", "%s", cause(g.Code, g.Message))
+	w.field("mend", "%s", advice)
+	w.field("newest", "%s", strings.Trim(fmt.Sprint(g.Newest), "[]"))
+	w.field("next", "worker dlq show %d, worker dlq replay --group %s", g.Newest[len(g.Newest)-1], c.ID)
+	return w.err
+}
+
+func masked(h nats.Header, personal []string) nats.Header {
+	out := make(nats.Header, len(h))
+	for name, values := range h {
+		for _, v := range values {
+			out[name] = append(out[name], mask.Text(dlq.Decode(v), personal...))
+		}
+	}
+	return out
+}
+
+// mend is the advice for a code.
+func mend(typ, code string) string {
+	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
+		if r.Type == typ {
+			return essapi.Mend(r.Action, code)
+		}
+	}
+	return ""
+}
+
+// fieldMargin stands before the second and further lines of a field.
+const fieldMargin = "            "
+
+// lines prints named fields below each other, broken to the width of the screen.
+type lines struct {
+	out io.Writer
+	err error
+}
+
+func (w *lines) field(name, format string, args ...any) {
+	value := printable(fmt.Sprintf(format, args...))
+	if w.err != nil || value == "" {
+		return
+	}
+	var parts []string
+	for line := range strings.SplitSeq(value, "\n") {
+		if !strings.HasPrefix(line, " ") && name != "data" { // what is laid out stays so
+			line = hang(w.out, "", fieldMargin, line)
+		}
+		parts = append(parts, line)
+	}
+	_, w.err = fmt.Fprintf(w.out, "%-11s %s\n", name, strings.Join(parts, "\n"+fieldMargin))
+}
+
+// indent lays JSON out on lines; what is not JSON stays as it is.
+func indent(data string) string {
+	var b strings.Builder
+	var v json.RawMessage
+	if json.Unmarshal([]byte(data), &v) != nil {
+		return data
+	}
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return data
+	}
+	return strings.TrimSpace(b.String())
+}

@@ -1,0 +1,95 @@
+package dlq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"essworker/internal/event"
+	"essworker/internal/fault"
+	"essworker/internal/stream"
+)
+
+// ErrPutBack says that a letter's event was put back by somebody else, as it was or with
+// another edit; this edit was not used.
+var ErrPutBack = errors.New("its event was put back meanwhile, as it was or edited before; this edit was not used")
+
+// Editable gives the data of a letter's event as it may be edited. The error says why it
+// may not: what identifies the event cannot be read, and is not to be edited.
+func Editable(l Letter) ([]byte, error) {
+	e, err := event.Parse(l.Type, l.Header, l.Data)
+	if f := fault.Of(err); f != nil && f.Code != event.SchemaViolation && f.Code != event.NotJSON {
+		return nil, fmt.Errorf("only data can be edited, and what is wrong is around it: %w", err)
+	}
+	if e.Context == nil || e.ID() == "" || e.Source() == "" {
+		return nil, errors.New("only data can be edited, and the event around it cannot be read")
+	}
+	return e.Data(), nil
+}
+
+// Amended is a letter whose event has other data and an id of its own, see [EditID]. The
+// error says what is wrong with the data.
+func Amended(l Letter, data []byte) (Letter, error) {
+	header, body, err := event.Amend(l.Header, l.Data, EditID(l), data)
+	if err != nil {
+		return l, err
+	}
+	if _, err := event.Parse(l.Type, header, body); err != nil {
+		return l, err
+	}
+	l.EventID, l.Header, l.Data = EditID(l), header, body
+	return l, nil
+}
+
+// Edit puts a letter's event back with other data, and removes the letter once that is
+// confirmed stored. Cut off in between it may be called again: within the stream's
+// duplicate window nothing is stored twice, whether it was this edit, another or a
+// replay that came first, and later on there is one success for all edits of a letter,
+// which have one id. The error is ErrNoLetter if there is no such letter, and ErrPutBack
+// if somebody was faster.
+func (b *Box) Edit(ctx context.Context, id uint64, data []byte) (Replayed, error) {
+	l, err := b.Get(ctx, id)
+	if err != nil {
+		return Replayed{}, err
+	}
+	amended, err := Amended(l, data)
+	if err != nil {
+		return Replayed{}, fmt.Errorf("edit letter %d: %w", id, err)
+	}
+	msg, err := b.again(amended)
+	if err != nil {
+		return Replayed{}, fmt.Errorf("edit letter %d: %w", id, err)
+	}
+	ack, err := b.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return Replayed{}, fmt.Errorf("put the edited event of letter %d to %q: %w", id, msg.Subject, err)
+	}
+	if ack.Stream != b.topo.EventsStream() {
+		return Replayed{}, fmt.Errorf("edit letter %d: %q was stored in %q, which is not the events stream", id, msg.Subject, ack.Stream)
+	}
+	var other error
+	if ack.Duplicate {
+		other = b.same(ctx, ack.Sequence, amended)
+	}
+	if err := b.Remove(ctx, id); err != nil {
+		return Replayed{}, errors.Join(fmt.Errorf("remove letter %d after its edit: %w", id, err), other)
+	}
+	return Replayed{ack.Sequence, ack.Duplicate}, other
+}
+
+// same reports ErrPutBack unless the event at a place is the amended one. Of one that is
+// settled by now it cannot tell.
+func (b *Box) same(ctx context.Context, seq uint64, amended Letter) error {
+	msg, err := stream.Get(ctx, b.js.Conn(), b.topo.EventsStream(), seq)
+	switch {
+	case errors.Is(err, stream.ErrNoMessage):
+		return fmt.Errorf("letter %d: %w", amended.ID, ErrPutBack)
+	case err != nil:
+		return fmt.Errorf("look at event %d: %w", seq, err)
+	}
+	e, _ := event.Parse(amended.Type, msg.Header, msg.Data)
+	if e.Context == nil || e.ID() != amended.EventID || string(msg.Data) != string(amended.Data) {
+		return fmt.Errorf("letter %d: %w", amended.ID, ErrPutBack)
+	}
+	return nil
+}

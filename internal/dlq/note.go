@@ -1,0 +1,106 @@
+package dlq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/mask"
+	"essworker/internal/stream"
+)
+
+// State is what an operator has decided about a group.
+type State string
+
+// A group is open until somebody says otherwise.
+const (
+	StateOpen         State = "open"
+	StateAcknowledged State = "acknowledged" // somebody sees to it
+	StateIgnored      State = "ignored"      // not to be alarmed about
+)
+
+func (s State) rank() int {
+	switch s {
+	case StateAcknowledged:
+		return 1
+	case StateIgnored:
+		return 2
+	default:
+		return 0
+	}
+}
+
+// Note is what an operator said about a group, and when. The zero Note is that of an
+// open group.
+type Note struct {
+	State State     `json:"state"`
+	Why   string    `json:"why"`
+	By    string    `json:"by"`
+	At    time.Time `json:"at"`
+}
+
+// noteKeys is where notes are kept in the fleet's bucket, by group.
+const noteKeys = "group."
+
+// goneAfter is how long the mark stays that a removed note leaves.
+const goneAfter = time.Minute
+
+// Notes gives every note there is, by group.
+func (b *Box) Notes(ctx context.Context) (map[string]Note, error) {
+	subject := "$KV." + b.topo.FleetBucket() + "." + noteKeys
+	found, err := stream.Match(ctx, b.js.Conn(), b.topo.FleetStream(), subject+"*")
+	if errors.Is(err, stream.ErrTooMany) {
+		found = map[string]*jetstream.RawStreamMsg{}
+		for m, failed := range stream.Messages(ctx, b.js.Conn(), b.topo.FleetStream(), subject+"*", 1, math.MaxUint64) {
+			if err = failed; err != nil {
+				break
+			}
+			found[m.Subject] = m
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read notes on groups: %w", err)
+	}
+	notes := make(map[string]Note, len(found))
+	for name, m := range found {
+		var n Note
+		if len(m.Data) == 0 { // the mark of one that was taken back
+			continue
+		}
+		if err := json.Unmarshal(m.Data, &n); err != nil {
+			return nil, fmt.Errorf("read the note on group %q: %w", name[len(subject):], err)
+		}
+		notes[name[len(subject):]] = n
+	}
+	return notes, nil
+}
+
+// SetNote keeps what an operator says about a group; of several at once the last
+// counts. A note that says the group is open takes the one there was back. N.At is
+// filled in.
+func (b *Box) SetNote(ctx context.Context, group string, n Note) error {
+	kv, err := b.js.KeyValue(ctx, b.topo.FleetBucket())
+	if err != nil {
+		return fmt.Errorf("open bucket %q: %w", b.topo.FleetBucket(), err)
+	}
+	if n.State.rank() == 0 {
+		if err := kv.Purge(ctx, noteKeys+group, jetstream.PurgeTTL(goneAfter)); err != nil {
+			return fmt.Errorf("take back the note on group %s: %w", group, err)
+		}
+		return nil
+	}
+	n.At, n.Why = time.Now().UTC(), mask.Text(n.Why)
+	value, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("encode note: %w", err)
+	}
+	if _, err := kv.Put(ctx, noteKeys+group, value); err != nil {
+		return fmt.Errorf("keep the note on group %s: %w", group, err)
+	}
+	return nil
+}
