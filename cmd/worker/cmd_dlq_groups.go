@@ -14,7 +14,10 @@ import (
 
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
+	"essworker/internal/handlers"
 	"essworker/internal/mask"
+	"essworker/internal/replay"
+	"essworker/internal/topology"
 )
 
 type dlqGroupsCmd struct {
@@ -36,6 +39,7 @@ type groupLine struct {
 	Last     time.Time  `json:"last"`
 	Replayed int        `json:"replayed"` // letters that came back from a replay
 	Replays  int        `json:"replays"`  // replays that ended so
+	Mended   int        `json:"mended"`   // replays that succeeded, as far as jobs are remembered
 	Recent   []int      `json:"recent"`   // letters of the last 24 hours, by half hours, up to now
 	State    string     `json:"state"`
 	Why      string     `json:"why,omitempty"`
@@ -44,10 +48,10 @@ type groupLine struct {
 	Since    int        `json:"since"` // letters since the state was set
 }
 
-func groupLineOf(g dlq.Group) groupLine {
+func groupLineOf(g dlq.Group, mended int) groupLine {
 	line := groupLine{
 		Group: g.ID, Reason: g.Reason, Type: g.Type, Code: g.Code, Message: g.Message, Count: g.Count, First: g.First, Last: g.Last,
-		Replayed: g.Again, Replays: g.Replays, Recent: g.Recent[:], State: string(cmp.Or(g.Note.State, dlq.StateOpen)),
+		Replayed: g.Again, Replays: g.Replays, Mended: mended, Recent: g.Recent[:], State: string(cmp.Or(g.Note.State, dlq.StateOpen)),
 	}
 	if !g.Note.At.IsZero() {
 		line.Why, line.By, line.At, line.Since = g.Note.Why, g.Note.By, &g.Note.At, g.Since
@@ -69,14 +73,18 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 	if c.By != string(dlq.ByCause) {
 		return c.table(s, groups)
 	}
+	mended, err := mendedByGroup(ctx, box, c.Names)
+	if err != nil {
+		return err
+	}
 	for i, g := range groups {
 		if c.JSON {
-			err = printJSON(s.out, groupLineOf(g))
+			err = printJSON(s.out, groupLineOf(g, mended[g.ID]))
 		} else {
 			if i > 0 {
 				fmt.Fprintln(s.out)
 			}
-			err = printGroup(s.out, g)
+			err = printGroup(s.out, g, mended[g.ID])
 		}
 		if err != nil {
 			return err
@@ -84,6 +92,27 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 	}
 	fmt.Fprintln(s.err, footOf(groups))
 	return nil
+}
+
+// mendedByGroup counts the replays that have succeeded, by the groups of their letters. The
+// letters are gone; the jobs know, for as long as they are kept.
+func mendedByGroup(ctx context.Context, box *dlq.Box, names topology.Names) (map[string]int, error) {
+	js := box.JetStream()
+	office, err := replay.Open(ctx, js.Conn(), js, names, handlers.Routes(nil, handlers.Defaults{}))
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := office.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int{}
+	for _, j := range jobs {
+		for _, e := range j.Seen.Groups {
+			counts[e.Group] += e.Succeeded
+		}
+	}
+	return counts, nil
 }
 
 // byLine is one line of dlq groups --by anything but cause, in JSON.
@@ -113,11 +142,11 @@ func (c *dlqGroupsCmd) table(s streams, groups []dlq.Group) error {
 const groupMargin = "        "
 
 // printGroup prints one cause as a few lines.
-func printGroup(out io.Writer, g dlq.Group) error {
+func printGroup(out io.Writer, g dlq.Group, mended int) error {
 	head := fmt.Sprintf("%-8s%-32s", cmp.Or(g.ID, "-"), fmt.Sprintf("%s, last %s", letters(g.Count), ago(g.Last)))
 	lines := []string{strings.TrimRight(head+hours(out, g), " ")}
 	room := width(out) - len(groupMargin)
-	for _, line := range []string{inWords(g) + ", first " + ago(g.First), cause(g.Code, g.Message), history(g), noted(g)} {
+	for _, line := range []string{inWords(g) + ", first " + ago(g.First), cause(g.Code, g.Message), history(g, mended), noted(g)} {
 		if line != "" {
 			lines = append(lines, groupMargin+text.Snip(printable(strings.ReplaceAll(line, "\n", " ")), room, "…"))
 		}
@@ -144,13 +173,16 @@ func inWords(g dlq.Group) string {
 	}
 }
 
-// history is what replays have come to. What jobs know of their outcomes, successes
-// above all, belongs here and nowhere else.
-func history(g dlq.Group) string {
-	if g.Again == 0 {
-		return ""
+// history is what replays have come to.
+func history(g dlq.Group, mended int) string {
+	var parts []string
+	if mended > 0 {
+		parts = append(parts, letters(mended)+" mended by a replay")
 	}
-	return fmt.Sprintf("%d of them came back from a replay, after %d replays in all", g.Again, g.Replays)
+	if g.Again > 0 {
+		parts = append(parts, fmt.Sprintf("%d of these came back from one, after %d replays in all", g.Again, g.Replays))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func noted(g dlq.Group) string {
@@ -257,7 +289,7 @@ func (c *noting) note(ctx context.Context, s streams, action string, state dlq.S
 		return err
 	}
 	defer nc.Close()
-	notes, err := box.Notes(ctx)
+	notes, err := dlq.Notes(ctx, nc, c.Names)
 	if err != nil {
 		return err
 	}

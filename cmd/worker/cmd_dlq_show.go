@@ -178,6 +178,10 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	if len(groups) == 0 {
 		return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", c.ID)}
 	}
+	mended, err := mendedByGroup(ctx, box, c.Names)
+	if err != nil {
+		return err
+	}
 	g := groups[0]
 	advice := mend(g.Type, g.Code)
 	if c.JSON {
@@ -185,9 +189,9 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 			groupLine
 			Mend   string   `json:"mend"`
 			Newest []uint64 `json:"newest"`
-		}{groupLineOf(g), advice, g.Newest})
+		}{groupLineOf(g, mended[g.ID]), advice, g.Newest})
 	}
-	if err := printGroup(s.out, g); err != nil {
+	if err := printGroup(s.out, g, mended[g.ID]); err != nil {
 		return err
 	}
 	w := &lines{out: s.out}

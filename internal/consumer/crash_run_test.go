@@ -195,6 +195,8 @@ func (r *run) shutdown() {
 	r.first.stop()
 	select {
 	case <-r.cutOff():
+		r.replace()
+		return
 	case <-r.first.done:
 	}
 	if r.first.isDead() {

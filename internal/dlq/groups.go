@@ -72,7 +72,7 @@ func (b *Box) Groups(ctx context.Context, f Filter, by By) ([]Group, error) {
 	notes := map[string]Note{}
 	if by == ByCause {
 		var err error
-		if notes, err = b.Notes(ctx); err != nil {
+		if notes, err = Notes(ctx, b.js.Conn(), b.topo); err != nil {
 			return nil, err
 		}
 	}

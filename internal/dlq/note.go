@@ -8,10 +8,12 @@ import (
 	"math"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"essworker/internal/mask"
 	"essworker/internal/stream"
+	"essworker/internal/topology"
 )
 
 // State is what an operator has decided about a group.
@@ -51,12 +53,12 @@ const noteKeys = "group."
 const goneAfter = time.Minute
 
 // Notes gives every note there is, by group.
-func (b *Box) Notes(ctx context.Context) (map[string]Note, error) {
-	subject := "$KV." + b.topo.FleetBucket() + "." + noteKeys
-	found, err := stream.Match(ctx, b.js.Conn(), b.topo.FleetStream(), subject+"*")
+func Notes(ctx context.Context, nc *nats.Conn, topo topology.Names) (map[string]Note, error) {
+	subject := "$KV." + topo.FleetBucket() + "." + noteKeys
+	found, err := stream.Match(ctx, nc, topo.FleetStream(), subject+"*")
 	if errors.Is(err, stream.ErrTooMany) {
 		found = map[string]*jetstream.RawStreamMsg{}
-		for m, failed := range stream.Messages(ctx, b.js.Conn(), b.topo.FleetStream(), subject+"*", 1, math.MaxUint64) {
+		for m, failed := range stream.Messages(ctx, nc, topo.FleetStream(), subject+"*", 1, math.MaxUint64) {
 			if err = failed; err != nil {
 				break
 			}

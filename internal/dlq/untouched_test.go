@@ -7,31 +7,46 @@ import (
 	"essworker/internal/dlq"
 )
 
-// TestUntouched passes over letters that were replayed and those that are gone.
+// TestUntouched passes over letters that were replayed, that are gone and that are to be
+// ignored, and comes back to these when they are not any more.
 func TestUntouched(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *post) {
-		untouched := func(from uint64) (uint64, time.Time) {
+		var u dlq.Untouched
+		want := func(what string, id uint64, at time.Time) {
 			t.Helper()
-			id, at, err := dlq.Untouched(t.Context(), p.NC, p.Topology.Names, from)
-			if err != nil {
+			if err := u.Look(t.Context(), p.NC, p.Topology.Names); err != nil {
 				t.Fatal(err)
 			}
-			return id, at
+			if u.ID != id || !u.FailedAt.Equal(at) {
+				t.Errorf("%s: letter %d of %v, want %d of %v", what, u.ID, u.FailedAt, id, at)
+			}
 		}
-		if id, at := untouched(0); id != 0 || !at.IsZero() {
-			t.Errorf("without letters: %d, %v", id, at)
+		note := func(group string, state dlq.State) {
+			t.Helper()
+			if err := p.box.SetNote(t.Context(), group, dlq.Note{State: state, Why: "known", By: "anna"}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		want("without letters", 0, time.Time{})
 		r := p.replay(p.put(p.failed()))
 		p.put(p.failsAgain(r.Seq))
+		want("replayed", 0, time.Time{})
 		f := p.failed()
 		f.FailedAt = f.FailedAt.Add(-time.Hour)
-		want := p.put(f)
-		p.put(p.failed())
-		if id, at := untouched(0); id != want || !at.Equal(f.FailedAt) {
-			t.Errorf("letter %d of %v, want %d of %v", id, at, want, f.FailedAt)
+		first := p.put(f)
+		g := p.failed()
+		g.Fault.Code = "FailedOperation"
+		second := p.put(g)
+		want("two", first, f.FailedAt)
+		letter, err := p.box.Get(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if id, _ := untouched(want + 1); id != want+1 {
-			t.Errorf("behind it letter %d, want %d", id, want+1)
-		}
+		note(letter.Group, dlq.StateAcknowledged)
+		want("acknowledged", first, f.FailedAt)
+		note(letter.Group, dlq.StateIgnored)
+		want("ignored", second, g.FailedAt)
+		note(letter.Group, dlq.StateOpen)
+		want("open again", first, f.FailedAt)
 	})
 }

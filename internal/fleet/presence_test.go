@@ -93,7 +93,7 @@ func TestPresence(t *testing.T) {
 			t.Errorf("its last word is %v old, want at most 10 s", ago)
 		}
 		first := fleet.Presence{
-			ID: d.ID(), Host: "test", PID: 3, Version: "v1", Since: began, Rate: 20,
+			ID: d.ID(), Host: "test", PID: 3, Version: "v1", Since: began, Rate: 20, ReplayShare: 0.25,
 			Lanes: map[string]fleet.Share{"a": {Calls: 1, Credential: "ess"}},
 		}
 		if d := cmp.Diff(first, got, cmpopts.IgnoreFields(fleet.Presence{}, "Seen")); d != "" {

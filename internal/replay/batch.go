@@ -120,7 +120,7 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 
 // sent is a letter as a batch notes it.
 func sent(l dlq.Letter, v Verdict) Sent {
-	s := Sent{ID: l.ID, EventID: mask.Text(l.EventID), Type: l.Type}
+	s := Sent{ID: l.ID, EventID: mask.Text(l.EventID), Type: l.Type, Group: l.Group}
 	if v != Eligible {
 		s.Refused = v
 		return s

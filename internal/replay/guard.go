@@ -19,7 +19,6 @@ const guardEvery = 30 * time.Second
 type guard struct {
 	office *Office
 	oldest atomic.Int64 // when it failed, in Unix nanoseconds; 0 is none
-	from   uint64       // there is none before this letter
 }
 
 // newGuard registers the metric; without a meter it does nothing.
@@ -29,7 +28,7 @@ func newGuard(o *Office, m metric.Meter) (*guard, error) {
 		return g, nil
 	}
 	_, err := m.Float64ObservableGauge("essworker_letters_oldest_untouched_seconds",
-		metric.WithDescription("Age of the oldest letter that was never replayed; 0 without one. The same at every worker."),
+		metric.WithDescription("Age of the oldest letter that was never replayed nor is to be ignored; 0 without one. The same at every worker."),
 		metric.WithFloat64Callback(func(_ context.Context, out metric.Float64Observer) error {
 			age := 0.0
 			if at := g.oldest.Load(); at != 0 {
@@ -46,20 +45,19 @@ func newGuard(o *Office, m metric.Meter) (*guard, error) {
 
 // watch looks now and then until ctx ends.
 func (g *guard) watch(ctx context.Context) {
+	var letters dlq.Untouched
 	for pause := time.Duration(0); ; pause = guardEvery {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		id, at, err := dlq.Untouched(ctx, g.office.nc, g.office.topo, g.from)
-		switch {
+		switch err := letters.Look(ctx, g.office.nc, g.office.topo); {
 		case err != nil: // the broker is away; others say so
-		case id == 0:
+		case letters.ID == 0:
 			g.oldest.Store(0)
 		default:
-			g.from = id
-			g.oldest.Store(at.UnixNano())
+			g.oldest.Store(letters.FailedAt.UnixNano())
 		}
 	}
 }

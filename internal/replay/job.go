@@ -102,6 +102,7 @@ type Tally struct {
 	Trouble   int             `json:"trouble"`   // that could not be stored; they are letters still
 	Refused   map[Verdict]int `json:"refused,omitempty"`
 	Causes    []Cause         `json:"causes,omitempty"` // of the failures, the most frequent first
+	Groups    []Ends          `json:"groups,omitempty"` // the outcomes by the letters' own groups
 	Last      string          `json:"last,omitempty"`   // outcomes, the newest last: . is a success, x a failure
 }
 
@@ -112,6 +113,13 @@ type Cause struct {
 	Reason string `json:"reason"`
 	Code   string `json:"code"`
 	Count  int    `json:"count"`
+}
+
+// Ends is how replays of a group's letters ended.
+type Ends struct {
+	Group     string `json:"group"`
+	Succeeded int    `json:"succeeded"`
+	Failed    int    `json:"failed"`
 }
 
 // Over reports whether nothing more will happen.
@@ -135,7 +143,7 @@ func (t Tally) refused() (n int) {
 func (t Tally) known() int { return t.Succeeded + t.Failed + t.Unknown }
 
 func (t Tally) clone() Tally {
-	t.Refused, t.Causes = maps.Clone(t.Refused), slices.Clone(t.Causes)
+	t.Refused, t.Causes, t.Groups = maps.Clone(t.Refused), slices.Clone(t.Causes), slices.Clone(t.Groups)
 	return t
 }
 
@@ -162,9 +170,11 @@ func (t *Tally) count(s Sent) {
 	case Good:
 		t.Succeeded++
 		t.Last += "."
+		t.ends(s.Group).Succeeded++
 	case Bad:
 		t.Failed++
 		t.Last += "x"
+		t.ends(s.Group).Failed++
 		t.blame(*s.Cause)
 	case Lost:
 		t.Unknown++
@@ -181,6 +191,19 @@ func (t *Tally) blame(c Cause) {
 		t.Causes = append(t.Causes, c)
 	}
 	slices.SortStableFunc(t.Causes, func(a, b Cause) int { return b.Count - a.Count })
+}
+
+// ends gives where to count how a letter of a group ended.
+func (t *Tally) ends(group string) *Ends {
+	i := slices.IndexFunc(t.Groups, func(e Ends) bool { return e.Group == group })
+	switch {
+	case i >= 0:
+	case len(t.Groups) < mostCauses:
+		t.Groups, i = append(t.Groups, Ends{Group: group}), len(t.Groups)
+	default:
+		return new(Ends)
+	}
+	return &t.Groups[i]
 }
 
 // mostCauses bounds the record; a job with so many has other trouble.
@@ -263,6 +286,7 @@ type Sent struct {
 	ID      uint64  `json:"id"`
 	EventID string  `json:"event,omitempty"` // masked
 	Type    string  `json:"type"`
+	Group   string  `json:"group,omitempty"`  // of the letter
 	Key     string  `json:"key,omitempty"`    // of the event
 	Origin  uint64  `json:"origin,omitempty"` // its first letter
 	Replay  int     `json:"replay,omitempty"` // which one this is, from 1

@@ -156,6 +156,9 @@ func TestJob_holds(t *testing.T) {
 		if j := y.until(id, time.Minute, "over", over); j.State != replay.Done || j.Seen.Succeeded != 300 {
 			t.Errorf("the job ended as %+v", j)
 		}
+		if g := j.Seen.Groups; len(g) != 1 || g[0].Succeeded != 98 || g[0].Failed != 2 {
+			t.Errorf("by group it came to %+v, want 98 and 2 of one group", g)
+		}
 		y.checkOnce()
 	})
 }

@@ -22,6 +22,10 @@ const (
 	countShare = 10
 )
 
+// lookAgain is after how long the oldest untouched letter is looked for again although
+// there are the same letters: an operator may have said something about its group.
+const lookAgain = 10 * time.Second
+
 // letterCounts are the letters by type and reason, as they were when last counted.
 // They are counted again once the stream has changed.
 type letterCounts struct {
@@ -30,12 +34,18 @@ type letterCounts struct {
 	at     time.Time
 	took   time.Duration
 
-	first     uint64 // the oldest letter that was never replayed; 0 is none
-	untouched time.Time
+	untouched dlq.Untouched
+	looked    time.Time // at that
 }
 
 func (c *letterCounts) update(ctx context.Context, r *Reader, state jetstream.StreamState) error {
 	same := state.Msgs == c.state.Msgs && state.LastSeq == c.state.LastSeq
+	if !same || time.Since(c.looked) > lookAgain {
+		if err := c.untouched.Look(ctx, r.nc, r.topo); err != nil {
+			return err
+		}
+		c.looked = time.Now()
+	}
 	if c.counts != nil && (same || time.Since(c.at) < countShare*c.took) {
 		return nil
 	}
@@ -65,16 +75,10 @@ func (c *letterCounts) update(ctx context.Context, r *Reader, state jetstream.St
 			})
 		}
 	}
-	var first uint64
-	var untouched time.Time
-	g.Go(func() (err error) {
-		first, untouched, err = dlq.Untouched(ctx, r.nc, r.topo, max(c.first, state.FirstSeq))
-		return err
-	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	*c = letterCounts{counts, state, time.Now(), time.Since(start), first, untouched}
+	*c = letterCounts{counts, state, time.Now(), time.Since(start), c.untouched, c.looked}
 	return nil
 }
 

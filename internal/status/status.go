@@ -98,7 +98,7 @@ func (r *Reader) look(ctx context.Context, letters bool) (Snapshot, error) {
 		s.Letters.Oldest = held.FirstTime
 	}
 	if letters && held.Msgs > 0 {
-		s.Letters.Untouched, s.Letters.UntouchedID = r.letters.untouched, r.letters.first
+		s.Letters.Untouched, s.Letters.UntouchedID = r.letters.untouched.FailedAt, r.letters.untouched.ID
 	}
 	slices.SortStableFunc(s.Shut, func(a, b fleet.Bar) int { return order(a.Kind) - order(b.Kind) })
 	for i, route := range r.routes {
