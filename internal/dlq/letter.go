@@ -124,14 +124,22 @@ func summary(msg *jetstream.RawStreamMsg) Letter {
 // other clients may send any bytes but a colon, and no attribute of an event has such
 // a name.
 func own(h nats.Header) nats.Header {
-	out := make(nats.Header, len(h))
+	n := 0
+	for name := range h {
+		if goesOn(name) {
+			n++
+		}
+	}
+	out := make(nats.Header, n)
 	for name, values := range h {
-		if !foreign(name) && writable(name) {
+		if goesOn(name) {
 			out[name] = values
 		}
 	}
 	return out
 }
+
+func goesOn(name string) bool { return !foreign(name) && writable(name) }
 
 func foreign(name string) bool {
 	return len(name) >= 4 && strings.EqualFold(name[:4], "Dlq-") || len(name) >= 5 && strings.EqualFold(name[:5], "Nats-")
@@ -139,9 +147,12 @@ func foreign(name string) bool {
 
 // writable is what nats.go takes for the name of a header.
 func writable(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"()/,:;<=>?@[\]{}`, r)
-	})
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"()/,:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // number reads a count; anything else is 0. So is one that no count can reach, and
