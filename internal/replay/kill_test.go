@@ -18,7 +18,11 @@ var seeds = flag.Uint64("seeds", 50, "how many random afternoons TestJob_killed 
 // TestJob_killed kills, at random moments, the workers that run a job, with their lanes.
 // Each letter ends as one of replayed and still a letter, and none is done twice.
 func TestJob_killed(t *testing.T) {
-	for seed := range *seeds {
+	n := *seeds
+	if testing.Short() {
+		n = min(n, 10)
+	}
+	for seed := range n {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(_ *testing.T, y *yard) { y.afternoon(rand.New(rand.NewPCG(seed, 0))) })
