@@ -102,13 +102,15 @@ func printCost(out io.Writer, p replay.Plan, stopAt float64) {
 		default:
 			fmt.Fprint(out, "; no worker is there to tell its pace")
 		}
-		if l.Alone > 0 {
-			fmt.Fprintf(out, ", done in %s (%s)", span(roundUp(l.Alone)), p.At.Add(l.Alone).UTC().Format("15:04 UTC"))
-		}
-		if roundUp(l.Beside) > roundUp(l.Alone) {
-			fmt.Fprintf(out, ",\n  or in %s with a share of %.0f%% beside live events", span(roundUp(l.Beside)), 100*l.Share)
-		}
 		fmt.Fprintf(out, "; the lane is %s\n", l.State)
+		if l.Alone == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "  done in %s (%s)", span(roundUp(l.Alone)), p.At.Add(l.Alone).UTC().Format("15:04 UTC"))
+		if roundUp(l.Beside) > roundUp(l.Alone) {
+			fmt.Fprintf(out, ", or in %s beside live events, with a share of %.0f%%", span(roundUp(l.Beside)), 100*l.Share)
+		}
+		fmt.Fprintln(out)
 	}
 	if p.Eligible > 6 {
 		fmt.Fprintf(out, "It begins with 1 letter, then 5, and stops when more than %.0f%% fail again.\n", 100*stopAt)
