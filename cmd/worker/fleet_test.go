@@ -42,7 +42,7 @@ func TestFleet_noVendor(t *testing.T) {
 	}
 	const workers, phase = 4, 7 * 3 * quota
 	s := newFleetSite(t)
-	nobody := "http://" + freeAddrs(t, 1)[0]
+	nobody := "http://" + natstest.FreeAddrs(t, 1)[0]
 	lame := s.worker("ESS_ENDPOINT="+nobody, "ESSBASIC_ENDPOINT="+nobody)
 	s.fleet(workers - 1)
 	ids := s.publish(2 * 3 * quota)

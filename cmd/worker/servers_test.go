@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"essworker/internal/natstest"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -40,7 +41,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	const size = 3
 	c := &cluster{t: t}
-	addrs := freeAddrs(t, 3*size)
+	addrs := natstest.FreeAddrs(t, 3*size)
 	routes := addrs[2*size:]
 	for i := range size {
 		s := &member{t: t, name: fmt.Sprintf("s%d", i), dir: t.TempDir(), addr: addrs[i], monitor: addrs[size+i]}
@@ -53,22 +54,6 @@ func newCluster(t *testing.T) *cluster {
 		c.servers = append(c.servers, s)
 	}
 	return c
-}
-
-// freeAddrs are addresses that nobody listens on: servers of a cluster must know each
-// other's before any of them has started.
-func freeAddrs(t *testing.T, n int) []string {
-	t.Helper()
-	list := make([]string, n)
-	for i := range list {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() //nolint:errcheck // only when all are found: else one might be found twice
-		list[i] = l.Addr().String()
-	}
-	return list
 }
 
 // start starts all servers that were not started before.

@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -108,12 +107,7 @@ func stop(t *testing.T, s *natsd.Server) {
 // cluster starts three servers, s0 to s2.
 func cluster(t *testing.T) []*natsd.Server {
 	t.Helper()
-	routes := make([]string, 3)
-	for i := range routes {
-		l := must[net.Listener](t, "listen")(net.Listen("tcp", "127.0.0.1:0")) //nolint:noctx // closed at once: an address nobody listens on
-		routes[i] = l.Addr().String()
-		l.Close() //nolint:errcheck // nothing was written
-	}
+	routes := natstest.FreeAddrs(t, 3)
 	servers := make([]*natsd.Server, len(routes))
 	for i, at := range routes {
 		file := writeFile(t, fmt.Sprintf("server_name: s%d\ncluster { name: c, listen: %q, routes: [\"nats://%s\"] }",

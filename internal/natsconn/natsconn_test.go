@@ -36,7 +36,7 @@ const users = `
 	] } }`
 
 func TestConnect_noServer(t *testing.T) {
-	url := natsconn.URLs("nats://u:s3cr3t@" + freeAddr(t))
+	url := natsconn.URLs("nats://u:s3cr3t@" + natstest.FreeAddrs(t, 1)[0])
 	shown := url.String()
 	_, err := natsconn.Connect(t.Context(), natsconn.Config{URL: url}, options(t, natsconn.Options{NoRetry: true}))
 	if want := "nats: no server at " + shown + ": start one with `worker dev`, or set NATS_URL"; err == nil || err.Error() != want {
@@ -49,7 +49,7 @@ func TestConnect_noServer(t *testing.T) {
 
 // TestConnect_waits starts the server after the worker.
 func TestConnect_waits(t *testing.T) {
-	addr := freeAddr(t)
+	addr := natstest.FreeAddrs(t, 1)[0]
 	var log bytes.Buffer
 	got := make(chan *nats.Conn, 1)
 	tried := make(chan struct{}, 100)
@@ -87,7 +87,7 @@ func TestConnect_ends(t *testing.T) {
 		<-tried
 		cancel(stopped)
 	}()
-	_, err := natsconn.Connect(ctx, natsconn.Config{URL: natsconn.URLs("nats://" + freeAddr(t))}, opts)
+	_, err := natsconn.Connect(ctx, natsconn.Config{URL: natsconn.URLs("nats://" + natstest.FreeAddrs(t, 1)[0])}, opts)
 	if !errors.Is(err, stopped) {
 		t.Errorf("error %v, want %v", err, stopped)
 	}
@@ -323,17 +323,6 @@ func certify(t *testing.T, certFile, keyFile string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// freeAddr is an address nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().String()
 }
 
 // counts reads a counter by its attribute "operation".

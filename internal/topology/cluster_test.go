@@ -3,7 +3,6 @@ package topology_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,15 +88,7 @@ func TestApply_cluster(t *testing.T) {
 // cluster starts three servers and connects to each.
 func cluster(t *testing.T) []jetstream.JetStream {
 	t.Helper()
-	routes := make([]string, 3)
-	for i := range routes {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once: an address nobody listens on
-		if err != nil {
-			t.Fatal(err)
-		}
-		routes[i] = l.Addr().String()
-		l.Close() //nolint:errcheck // nothing was written
-	}
+	routes := natstest.FreeAddrs(t, 3)
 	list := make([]jetstream.JetStream, len(routes))
 	for i, at := range routes {
 		file := writeFile(t, fmt.Sprintf("server_name: s%d\ncluster { name: c, listen: %q, routes: [\"nats://%s\"] }",
