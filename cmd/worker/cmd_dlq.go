@@ -61,7 +61,7 @@ type letterLine struct {
 func lineOf(l dlq.Letter) letterLine {
 	line := letterLine{
 		l.ID, string(l.Reason), l.Type, l.Code, l.Message, l.RequestID, l.Attempts, l.FailedAt,
-		mask.Text(l.EventID), l.Source, l.Replays, nil, l.Group, l.Subject,
+		mask.Text(l.EventID), mask.Text(l.Source), l.Replays, nil, l.Group, l.Subject,
 	}
 	if l.Origin > 0 {
 		line.Origin = &l.Origin

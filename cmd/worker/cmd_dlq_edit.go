@@ -148,13 +148,21 @@ func (e *editing) one(ctx context.Context, id uint64) error {
 			_, err = dlq.Amended(l, after)
 		}
 	} else {
-		after, err = e.editor(ctx, l, before)
+		// The editor shows all of it, whatever is made of that.
+		act := audit.Action{Name: "letters.reveal", What: "letter " + strconv.FormatUint(id, 10), Why: e.cmd.Why}
+		err = e.trail.Do(ctx, act, func(ctx context.Context) (err error) {
+			after, err = e.editor(ctx, l, before)
+			if errors.Is(err, errUnchanged) {
+				return nil // seen is seen
+			}
+			return err
+		})
 	}
 	if err != nil {
 		return err
 	}
 	changes := patch.Changes(before, after)
-	if len(changes) == 0 {
+	if len(changes) == 0 || after == nil {
 		return errUnchanged
 	}
 	e.show(l, after, changes)
@@ -206,10 +214,18 @@ func (e *editing) show(l dlq.Letter, after []byte, changes []patch.Change) {
 	for _, c := range changes {
 		for _, side := range [...]struct{ sign, value string }{{"-", c.Before}, {"+", c.After}} {
 			if side.value != "" {
-				fmt.Fprintf(e.s.err, "  %s %s: %s\n", side.sign, fieldName(c), printable(mask.Cut(mask.Text(side.value, personal...), 200)))
+				fmt.Fprintf(e.s.err, "  %s %s: %s\n", side.sign, fieldName(c), printable(mask.Cut(maskedValue(side.value, personal), 200)))
 			}
 		}
 	}
+}
+
+// maskedValue is a value before or after an edit. What is no JSON cannot be told to be personal.
+func maskedValue(value string, personal []string) string {
+	if !json.Valid([]byte(value)) {
+		return fmt.Sprintf("%d bytes that are not JSON", len(value))
+	}
+	return maskedJSON([]byte(value), personal)
 }
 
 // agreed asks, on a terminal. Elsewhere --yes must have said it.

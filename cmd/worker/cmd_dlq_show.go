@@ -107,7 +107,14 @@ func about(r audit.Record, l dlq.Letter) bool {
 	if !strings.HasPrefix(r.Name, "letters.") && !strings.HasPrefix(r.Name, "groups.") && !strings.Contains(r.Name, "replay") {
 		return false
 	}
-	words := strings.FieldsFunc(r.What, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	if r.Name == "letters.restore" { // its ids are those of discarded letters
+		return false
+	}
+	if l.Group != "" && strings.Contains(r.What, "--group "+l.Group) {
+		return true
+	}
+	named, _, _ := strings.Cut(r.What, " --") // options have numbers too
+	words := strings.FieldsFunc(named, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
 	return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(names, w) })
 }
 
@@ -146,7 +153,7 @@ func (v letterView) print(out io.Writer) error {
 	w.field("why", "%s: %s", v.Reason, cause(v.Code, v.Message))
 	w.field("mend", "%s", mend(v.Type, v.Code))
 	w.field("request id", "%s", v.RequestID)
-	w.field("event", "%s %s from %s", v.Type, mask.Text(v.EventID), v.Source)
+	w.field("event", "%s %s from %s", v.Type, mask.Text(v.EventID), mask.Text(v.Source))
 	if v.succeeded != "" {
 		w.field("but", "event %s has succeeded since: worker dlq discard %d --why \"succeeded\"", mask.Text(v.succeeded), v.ID)
 	}

@@ -254,7 +254,11 @@ func results(j replay.Job) string {
 
 // sentence is a replay in one line.
 func sentence(j replay.Job) string {
-	line := fmt.Sprintf("%s %s: %d of %d letters, %s", j.ID, j.State, settledOf(j), j.Letters, results(j))
+	state := string(j.State)
+	if asked := j.Asked(); asked != "" {
+		state += ", to be " + string(asked)
+	}
+	line := fmt.Sprintf("%s %s: %d of %d letters, %s", j.ID, state, settledOf(j), j.Letters, results(j))
 	if j.Note != "" {
 		line += "; " + printable(j.Note)
 	}

@@ -156,7 +156,7 @@ func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
 // runs it, as any worker would.
 func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay.Plan, orders replay.Orders) error {
 	job := replay.Draft(plan, orders)
-	act := audit.Action{Name: "letters.replay", What: c.what(), Count: plan.Eligible, After: job.ID, Why: c.Why}
+	act := audit.Action{Name: "letters.replay", What: lettersNamed(c.orders(plan)), Count: plan.Eligible, After: job.ID, Why: c.Why}
 	if err := d.trail.Do(ctx, act, func(ctx context.Context) error { return d.office.Create(ctx, job) }); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,7 +120,16 @@ func roundUp(d time.Duration) time.Duration { return max(d, time.Second) }
 
 // command is the one that carries the plan out.
 func (c *dlqReplayCmd) command(p replay.Plan) string {
-	words := append([]string{"worker dlq replay"}, c.words()...)
+	words := append([]string{"worker dlq replay"}, c.orders(p)...)
+	if c.Why != "" {
+		words = append(words, "--why", shellQuote(c.Why))
+	}
+	return strings.Join(append(words, "--yes"), " ")
+}
+
+// orders is which letters are meant, and how they are to be replayed.
+func (c *dlqReplayCmd) orders(p replay.Plan) []string {
+	words := c.words()
 	if len(c.ids) == 0 {
 		words = append(words, "--up-to", strconv.FormatUint(cmp.Or(c.UpTo, p.Selection.Last), 10))
 	}
@@ -134,10 +142,7 @@ func (c *dlqReplayCmd) command(p replay.Plan) string {
 	if c.Force {
 		words = append(words, "--force")
 	}
-	if c.Why != "" {
-		words = append(words, "--why", shellQuote(c.Why))
-	}
-	return strings.Join(slices.Concat(words, []string{"--yes"}), " ")
+	return words
 }
 
 const defaultStopAt = 0.2

@@ -3,10 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 )
 
 // edit has a text edited in the operator's editor and gives what was saved. It may hold
@@ -14,6 +18,9 @@ import (
 // for that, and removed.
 func edit(ctx context.Context, s streams, text []byte) ([]byte, error) {
 	dir, err := os.MkdirTemp(os.Getenv("XDG_RUNTIME_DIR"), "essworker-") // of empty, the temporary one
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, err = os.MkdirTemp("", "essworker-")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make a file to edit: %w", err)
 	}
@@ -22,6 +29,8 @@ func edit(ctx context.Context, s streams, text []byte) ([]byte, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // in the directory made above
 		return nil, fmt.Errorf("make a file to edit: %w", err)
 	}
+	ctx, stop := untilHangup(ctx)
+	defer stop()
 	name := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
 	cmd := exec.CommandContext(ctx, "sh", "-c", name+` "$1"`, "sh", file) //nolint:gosec // the operator's own command, with its arguments
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.err, s.err
@@ -33,4 +42,28 @@ func edit(ctx context.Context, s streams, text []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read what was edited: %w", err)
 	}
 	return edited, nil
+}
+
+// untilHangup leaves Ctrl-C to the editor, which may use it, and ends ctx when we are to
+// end, so that what was written for the editor is removed first.
+func untilHangup(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTERM)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGHUP || s == syscall.SIGTERM {
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
 }

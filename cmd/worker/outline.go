@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"essworker/internal/dlq"
 	"essworker/internal/event"
@@ -17,7 +18,7 @@ import (
 // there are, not what stands in them.
 func maskedData(l dlq.Letter) string {
 	if e, err := event.Parse(l.Type, l.Header, l.Data); err == nil {
-		return mask.Text(string(e.Data()), schemas.Personal(l.Type, e.Data())...)
+		return maskedJSON(e.Data(), schemas.Personal(l.Type, e.Data()))
 	}
 	dec := json.NewDecoder(bytes.NewReader(l.Data))
 	dec.UseNumber()
@@ -30,6 +31,45 @@ func maskedData(l dlq.Letter) string {
 		return fmt.Sprintf("%d bytes", len(l.Data))
 	}
 	return string(text)
+}
+
+// maskedJSON is a JSON text as it may be shown. Each string is masked as what it says:
+// written with escapes, a name is not what it is looked for as.
+func maskedJSON(data []byte, personal []string) string {
+	var out strings.Builder
+	for rest := string(data); rest != ""; {
+		quote := strings.IndexByte(rest, '"')
+		if quote < 0 {
+			out.WriteString(rest)
+			break
+		}
+		out.WriteString(rest[:quote])
+		rest = rest[quote:]
+		end := 1
+		for end < len(rest) && rest[end] != '"' {
+			if rest[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		end = min(end+1, len(rest))
+		var said string
+		if json.Unmarshal([]byte(rest[:end]), &said) != nil {
+			said = mask.Hidden
+		}
+		out.WriteString(quoted(mask.Text(said, personal...)))
+		rest = rest[end:]
+	}
+	return mask.Text(out.String(), personal...) // numbers
+}
+
+// quoted is a JSON string that escapes no more than it must.
+func quoted(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string can be encoded
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // outline is a JSON value with every text and number hidden.

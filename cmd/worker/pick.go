@@ -124,8 +124,11 @@ func (p picked) words() []string {
 }
 
 // what is the selection for an audit record.
-func (p picked) what() string {
-	return "letters " + mask.Cut(strings.Join(p.words(), " "), 512)
+func (p picked) what() string { return lettersNamed(p.words()) }
+
+// lettersNamed is how an audit record names letters.
+func lettersNamed(words []string) string {
+	return "letters " + mask.Cut(mask.Text(strings.Join(words, " ")), 512)
 }
 
 // tellMissing says what was named and is not there; it is an error if nothing else was.

@@ -62,7 +62,7 @@ func (c *Checker) events(ctx context.Context, v *view) (findings []Finding, wait
 		for _, seq := range settled {
 			e := ids[seq]
 			findings = append(findings, Finding{
-				Kind: EventDone, Type: r.Type, Seq: seq, Event: name(e.ID()), Source: e.Source(), Mends: "takes it out of its stream",
+				Kind: EventDone, Type: r.Type, Seq: seq, Event: name(e.ID()), Source: name(e.Source()), Mends: "takes it out of its stream",
 			})
 		}
 	}
@@ -71,7 +71,7 @@ func (c *Checker) events(ctx context.Context, v *view) (findings []Finding, wait
 
 // editsLookedFor is how many edits of an event are looked for, by the number of the
 // replay each was.
-const editsLookedFor = 4
+const editsLookedFor = 16
 
 // gone gives the failures whose letter nothing tells of.
 func (c *Checker) gone(ctx context.Context, failed map[string]failure, v view) ([]Finding, error) {
@@ -101,7 +101,7 @@ func (c *Checker) gone(ctx context.Context, failed map[string]failure, v view) (
 			continue
 		}
 		findings = append(findings, Finding{
-			Kind: LetterGone, Type: f.route.Type, Letter: letter, Event: name(f.id), Source: f.source,
+			Kind: LetterGone, Type: f.route.Type, Letter: letter, Event: name(f.id), Source: name(f.source),
 			Result: c.topo.ResultSubject(f.route.Failure, key),
 		})
 	}
@@ -150,7 +150,7 @@ func (c *Checker) letters(ctx context.Context, failed map[string]failure, v *vie
 		}
 		for _, l := range some {
 			_, told := failed[dlq.ResultKey(l)]
-			f := Finding{Type: l.Type, Letter: l.ID, Event: name(l.EventID), Source: l.Source}
+			f := Finding{Type: l.Type, Letter: l.ID, Event: name(l.EventID), Source: name(l.Source)}
 			switch by, succeeded := done[l.ID]; {
 			case succeeded:
 				f.Kind, f.By, f.Mends = LetterDone, name(by), "discards the letter"

@@ -122,6 +122,20 @@ type Ends struct {
 	Failed    int    `json:"failed"`
 }
 
+// Asked is the state that an operator wants and that is not reached yet: Paused,
+// Cancelled, or none.
+func (j Job) Asked() State {
+	switch {
+	case j.Over():
+		return ""
+	case j.Want == wantPause && j.State != Paused:
+		return Paused
+	case j.Want == wantCancel:
+		return Cancelled
+	}
+	return ""
+}
+
 // Over reports whether nothing more will happen.
 func (j Job) Over() bool { return !j.Finished.IsZero() }
 

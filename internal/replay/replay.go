@@ -192,24 +192,16 @@ func (o *Office) putBatch(ctx context.Context, job string, b *Batch) error {
 
 func batchKey(job string, n int) string { return fmt.Sprintf("%s%s.%d", batchKeys, job, n) }
 
-// succeeded tells of letters, by their index, whether their events have succeeded.
+// succeeded tells of letters, by their index, whether their events have succeeded, as
+// they were or edited.
 func (o *Office) succeeded(ctx context.Context, letters []dlq.Letter) ([]bool, error) {
-	subjects, of := make([]string, 0, len(letters)), make([]string, len(letters))
-	for i, l := range letters {
-		if r, ok := o.routes[l.Type]; ok && l.EventID != "" {
-			of[i] = o.topo.ResultSubject(r.Success, event.Key(l.Source, l.EventID))
-			if !strings.ContainsAny(of[i], "*> \t\r\n") {
-				subjects = append(subjects, of[i])
-			}
-		}
-	}
-	found, err := o.ledger.Last(ctx, subjects...)
+	by, err := o.box.Succeeded(ctx, func(typ string) string { return o.routes[typ].Success }, letters...)
 	if err != nil {
 		return nil, err
 	}
 	done := make([]bool, len(letters))
-	for i, subject := range of {
-		done[i] = subject != "" && found[subject] != nil
+	for i, l := range letters {
+		done[i] = by[l.ID] != ""
 	}
 	return done, nil
 }

@@ -21,8 +21,9 @@ const (
 	lookEvery = 3 * time.Second
 	// hintDelay is what a write takes to be readable after its message was seen.
 	hintDelay = 30 * time.Millisecond
-	// mostJobs is how many jobs one runner has at a time.
-	mostJobs = 4
+	// mostJobs is how many jobs one runner has at a time: many, since those that hold for a
+	// lane that stands still must not keep others waiting.
+	mostJobs = 64
 	// goodbye bounds what a runner does when it was told to stop.
 	goodbye = 2 * time.Second
 )
