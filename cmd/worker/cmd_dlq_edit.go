@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
 	"essworker/internal/mask"
 	"essworker/internal/patch"
+	"essworker/internal/replay"
 	"essworker/schemas"
 )
 
@@ -25,6 +27,7 @@ type dlqEditCmd struct {
 	ID    string `arg:"" help:"The letter's id; with --patch also a group's, for all of its letters."`
 	Patch string `help:"Change the data by a JSON merge patch (RFC 7386) instead of an editor; - is standard input." placeholder:"FILE"`
 	Why   string `required:"" help:"Why; kept in the audit records with the names of the fields that changed." placeholder:"TEXT"`
+	Force bool   `help:"Also a letter that was replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
 	Yes   bool   `short:"y" help:"Do not ask before the edited event is put back."`
 	JSON  bool   `help:"One JSON object a line for each letter."`
 }
@@ -136,6 +139,9 @@ func (e *editing) one(ctx context.Context, id uint64) error {
 	}
 	if by := done[id]; by != "" {
 		return fmt.Errorf("event %s has succeeded already: worker dlq discard %d puts the letter away", mask.Text(by), id)
+	}
+	if v := replay.Prudent(l, time.Now()); v != replay.Eligible && !e.cmd.Force {
+		return fmt.Errorf("letter %d: %s", id, v.Means())
 	}
 	before, err := dlq.Editable(l)
 	if err != nil {

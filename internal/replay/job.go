@@ -103,7 +103,7 @@ type Tally struct {
 	Refused   map[Verdict]int `json:"refused,omitempty"`
 	Causes    []Cause         `json:"causes,omitempty"` // of the failures, the most frequent first
 	Groups    []Ends          `json:"groups,omitempty"` // the outcomes by the letters' own groups
-	Last      string          `json:"last,omitempty"`   // outcomes, the newest last: . is a success, x a failure
+	Last      string          `json:"last,omitempty"`   // outcomes, the newest last: . is a success, x is none
 }
 
 // Cause is why replayed events failed again.
@@ -190,8 +190,9 @@ func (t *Tally) count(s Sent) {
 		t.Last += "x"
 		t.ends(s.Group).Failed++
 		t.blame(*s.Cause)
-	case Lost:
+	case Lost: // what nobody knows the end of is no sign of a mended cause
 		t.Unknown++
+		t.Last += "x"
 	}
 	t.Last = t.Last[max(0, len(t.Last)-lastMost):]
 }

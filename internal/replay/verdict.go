@@ -94,6 +94,14 @@ func (r rules) judge(l dlq.Letter, done bool, now time.Time) Verdict {
 		return Succeeded
 	case r.force:
 		return Eligible
+	}
+	return Prudent(l, now)
+}
+
+// Prudent is what of a verdict is about prudence: whether a letter may go back into its
+// stream without force, as it is or edited. It is one of Eligible, Often, Cooling, Unseen.
+func Prudent(l dlq.Letter, now time.Time) Verdict {
+	switch {
 	case l.Replays >= mostReplays:
 		return Often
 	case now.Before(ready(l)):
