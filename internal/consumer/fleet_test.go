@@ -120,8 +120,8 @@ func TestFleet_churn(t *testing.T) {
 				n++
 			}
 		}
-		if used := float64(n) / float64(whole*y.gates.Rate); used < 0.97 {
-			t.Errorf("used %.1f %% of the quota, want at least 97 %%", 100*used)
+		if used := float64(n) / float64(whole*y.gates.Rate); used < 0.96 {
+			t.Errorf("used %.1f %% of the quota, want at least 96 %%: the dead take half a second of it with them", 100*used)
 		}
 	})
 }

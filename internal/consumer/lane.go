@@ -103,6 +103,11 @@ func (l *lane) take(ctx, work, last context.Context, pull *puller, inFlight *syn
 		if err != nil || !pull.reserve(ctx, l.slots, l.seats) {
 			return nil //nolint:nilerr // the only error is the end of ctx, which is how a lane ends well
 		}
+		if l.taken < l.spare() { // the seat just got free, and is one too many
+			l.taken++
+			<-l.slots
+			continue
+		}
 		d, err := l.next(ctx, pull, probe)
 		if err != nil {
 			l.release()
@@ -145,24 +150,19 @@ func (l *lane) dispatch(d *delivery, handle func(*delivery), hands *sync.WaitGro
 
 func (l *lane) release() { <-l.slots; <-l.seats }
 
-// seat has as many seats as the limit asks for, which an operator may change. A seat too
-// many is taken away once it is free.
+// seat gives back the seats that a limit, which an operator may change, has left empty.
 func (l *lane) seat() {
-	spare := 0
-	if limit := l.gate.Limit(); limit > 0 {
-		spare = max(0, cap(l.seats)-max(seatsPaced, limit/4))
-	}
-	for ; l.taken > spare; l.taken-- {
+	for spare := l.spare(); l.taken > spare; l.taken-- {
 		<-l.seats
 	}
-	for l.taken < spare {
-		select {
-		case l.seats <- struct{}{}:
-			l.taken++
-		default:
-			return
-		}
+}
+
+// spare is how many seats the limit leaves empty. One too many is taken once it is free.
+func (l *lane) spare() int {
+	if limit := l.gate.Limit(); limit > 0 {
+		return max(0, cap(l.seats)-max(seatsPaced, limit/4))
 	}
+	return 0
 }
 
 // next takes one event.

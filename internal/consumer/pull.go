@@ -80,6 +80,11 @@ func (p *puller) reserve(ctx context.Context, sems ...chan struct{}) bool {
 // next gives the next event. It has the server send as many as are wanted, and ahead
 // of that as many before they are.
 func (p *puller) next(ctx context.Context, want, ahead int, gate <-chan struct{}) (*delivery, error) {
+	select {
+	case <-p.connected: // while nobody listened; what is asked for now goes over the new connection
+		p.reset()
+	default:
+	}
 	for {
 		if err := p.refused; err != nil {
 			p.refused = nil

@@ -65,6 +65,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if trace != nil && trace.GotConn != nil {
 			trace.GotConn(httptrace.GotConnInfo{Conn: c.sock, Reused: c.used})
 		}
+		if ctx.Err() != nil { // while GotConn waited for the quota, say: nothing is to be sent any more
+			c.close()
+			return nil, context.Cause(ctx)
+		}
 		resp, err := c.exchange(req, out.b)
 		if c.used && errors.Is(err, errUnsent) {
 			continue // that connection is no more; the next one is another, or new

@@ -192,6 +192,9 @@ func (l *Lookup) ask(ctx context.Context, subjects []string, found map[string]*j
 		err := l.answer(try, first, found)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			if l.sent > first { // what else comes for these requests is not to crowd out the next answer
+				l.unsubscribe()
+			}
 			return err
 		}
 	}
