@@ -81,7 +81,7 @@ func build(ctx context.Context, dir string, errOut io.Writer) (path string, err 
 	}
 	path = filepath.Join(dir, "worker")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "./cmd/worker") //nolint:gosec // into our own folder
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the image has it
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")                                         // as the image has it
 	cmd.Dir, cmd.Stderr = strings.TrimSpace(string(home)), errOut
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("build the worker: %w", err)

@@ -20,7 +20,7 @@ import (
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("short")
+		t.Skip("plays minutes with many workers; CI plays it without the race detector")
 	}
 }
 
@@ -344,6 +344,30 @@ func TestFleet_lanes(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		if got := len(y.results()["employee.bound"]); got < 200 {
 			t.Errorf("%d of 200 events of the lane that works are done after 12 s", got)
+		}
+	})
+}
+
+// TestFleet_limitLowered: a worker with a backlog lets go of the events that it took for
+// a higher limit.
+func TestFleet_limitLowered(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		y.sim = esssim.New(esssim.Config{})
+		y.gates.Rate = 100
+		y.publishBound(300)
+		defer y.work()()
+		time.Sleep(500 * time.Millisecond)
+		office := fleet.OpenOffice(y.NC, y.JS, y.Topology.FleetBucket())
+		if _, err := office.SetLimit(t.Context(), "ess."+bindAction, fleet.Limit{Rate: 2, Why: "they asked", By: "anna@ops"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second) // more than it had in hand takes
+		lane, err := y.JS.Consumer(t.Context(), y.Topology.EventsStream(), "employee-onboarded")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := lane.CachedInfo().NumAckPending; n == 0 || n > 6 {
+			t.Errorf("%d events in hand at 2 calls a second, want a few", n)
 		}
 	})
 }

@@ -356,6 +356,25 @@ func TestTransport_gotConn(t *testing.T) {
 	}
 }
 
+// A call that is given up while the hook waits, for the quota say, is not sent.
+func TestTransport_givenUpInHook(t *testing.T) {
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
+	defer server.Close()
+	tr := newTransport(t, settings())
+	for range 100 { // a connection that is being closed may still be written to
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { cancel() }})
+		if _, err := post(ctx, tr, server.URL, "{}"); !errors.Is(err, context.Canceled) { 
+			t.Fatalf("RoundTrip: %v, want %v", err, context.Canceled)
+		}
+	}
+	server.Close() // waits for what it has been sent
+	if n := requests.Load(); n != 0 {
+		t.Errorf("%d requests were sent, want none", n)
+	}
+}
+
 func TestTransport_concurrent(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

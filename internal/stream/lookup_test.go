@@ -214,10 +214,15 @@ func TestLookup_stalled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		before := b.NC.NumSubscriptions()
 		began := time.Now()
 		found, err := stream.NewLookup(b.NC, "HALF").Last(t.Context(), "a")
 		if err != nil || found["a"] == nil {
 			t.Errorf("Last: %v, error %v; want the other replica's answer", found, err)
+		}
+		// What the first replica may yet say would stand before the next answer.
+		if n := b.NC.NumSubscriptions(); n != before {
+			t.Errorf("%d subscriptions, want the %d there were", n, before)
 		}
 		if _, err := stream.Get(t.Context(), b.NC, "HALF", 1); err != nil {
 			t.Errorf("Get: error %v, want the other replica's answer", err)
