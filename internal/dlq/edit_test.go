@@ -3,8 +3,6 @@ package dlq_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,18 +83,10 @@ func TestEdit_notTheEnvelope(t *testing.T) {
 func withoutRemoval(t *testing.T, test func(t *testing.T, p *post, cut *dlq.Box)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		users := filepath.Join(t.TempDir(), "users.conf")
-		err := os.WriteFile(users, []byte(`authorization { users [
-			{ user: all, password: p }
-			{ user: keeper, password: p, permissions { publish { deny: "$JS.API.STREAM.MSG.DELETE.>" } } }
-		] }`), 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bed := natstest.Start(t, natstest.Setup{Types: []string{typ}, File: users, User: "all", Password: "p"})
+		bed := natstest.StartWithKeeper(t, typ)
 		p := &post{Bed: bed, t: t}
 		p.box = p.open(bed.JS)
-		js, err := jetstream.New(bed.Connect(natsconn.Options{}, natsconn.Config{User: "keeper", Password: "p"}))
+		js, err := jetstream.New(bed.Connect(natsconn.Options{}, natstest.Keeper()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,7 +20,6 @@ import (
 	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/natsconn"
-	"essworker/internal/natstest"
 	"essworker/internal/topology"
 )
 
@@ -98,26 +94,11 @@ func TestReplay_noLetter(t *testing.T) {
 // TestReplay_cutOff: the event was stored, the letter not yet removed when the
 // replay ended. Again, it is not stored twice.
 func TestReplay_cutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		users := filepath.Join(t.TempDir(), "users.conf")
-		err := os.WriteFile(users, []byte(`authorization { users [
-			{ user: all, password: p }
-			{ user: keeper, password: p, permissions { publish { deny: "$JS.API.STREAM.MSG.DELETE.>" } } }
-		] }`), 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bed := natstest.Start(t, natstest.Setup{Types: []string{typ}, File: users, User: "all", Password: "p"})
-		p := &post{Bed: bed, t: t}
-		p.box = p.open(bed.JS)
-		js, err := jetstream.New(bed.Connect(natsconn.Options{}, natsconn.Config{User: "keeper", Password: "p"}))
-		if err != nil {
-			t.Fatal(err)
-		}
+	withoutRemoval(t, func(t *testing.T, p *post, cut *dlq.Box) {
 		id := p.put(p.failed())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := p.open(js).Replay(ctx, id); err == nil {
+		if _, err := cut.Replay(ctx, id); err == nil {
 			t.Fatal("Replay without the right to delete = nil, want an error")
 		}
 		if letters, events := p.count("ESS_DEADLETTERS"), p.count("ESS_EVENTS"); letters != 1 || events != 1 {

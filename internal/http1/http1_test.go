@@ -365,7 +365,7 @@ func TestTransport_givenUpInHook(t *testing.T) {
 	for range 100 { // a connection that is being closed may still be written to
 		ctx, cancel := context.WithCancel(t.Context())
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { cancel() }})
-		if _, err := post(ctx, tr, server.URL, "{}"); !errors.Is(err, context.Canceled) { 
+		if _, err := post(ctx, tr, server.URL, "{}"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("RoundTrip: %v, want %v", err, context.Canceled)
 		}
 	}

@@ -21,6 +21,8 @@ package natstest
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -104,6 +106,26 @@ func Start(t testing.TB, s Setup) *Bed {
 	b.useNC()
 	b.apply()
 	return b
+}
+
+// Keeper logs in to a server made by [StartWithKeeper] as somebody who may not remove
+// messages.
+func Keeper() natsconn.Config { return natsconn.Config{User: "keeper", Password: "p"} }
+
+// StartWithKeeper is New with a second user, [Keeper], who may do all but remove
+// messages: whoever works as that one is cut off right before a removal. The Bed's
+// own login is Config{User: "all", Password: "p"}.
+func StartWithKeeper(t testing.TB, types ...string) *Bed {
+	t.Helper()
+	users := filepath.Join(t.TempDir(), "users.conf")
+	err := os.WriteFile(users, []byte(`authorization { users [
+		{ user: all, password: p }
+		{ user: keeper, password: p, permissions { publish { deny: "$JS.API.STREAM.MSG.DELETE.>" } } }
+	] }`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Start(t, Setup{Types: types, File: users, User: "all", Password: "p"})
 }
 
 // Restart stops the server and starts it again on the same directory and, for one

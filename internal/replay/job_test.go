@@ -3,8 +3,6 @@ package replay_test
 import (
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,19 +189,11 @@ func TestJob_resumed(t *testing.T) {
 // does somebody take over. The letter is not replayed twice.
 func TestJob_cutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		users := filepath.Join(t.TempDir(), "users.conf")
-		err := os.WriteFile(users, []byte(`authorization { users [
-			{ user: all, password: p }
-			{ user: keeper, password: p, permissions { publish { deny: "$JS.API.STREAM.MSG.DELETE.>" } } }
-		] }`), 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		y := newYard(t, natstest.Start(t, natstest.Setup{Types: handlers.Types(), File: users, User: "all", Password: "p"}))
+		y := newYard(t, natstest.StartWithKeeper(t, handlers.Types()...))
 		y.login = natsconn.Config{User: "all", Password: "p"}
 		y.sim.Inject(esssim.Fault{Kind: esssim.Code, Code: "InvalidParameter.ParamError", Message: "not today [sim]"})
 		y.put(3)
-		nc := y.Connect(natsconn.Options{}, natsconn.Config{User: "keeper", Password: "p"})
+		nc := y.Connect(natsconn.Options{}, natstest.Keeper())
 		js, err := jetstream.New(nc)
 		if err != nil {
 			t.Fatal(err)
