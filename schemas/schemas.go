@@ -14,6 +14,7 @@ package schemas
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -56,6 +57,10 @@ func ID(typ string) string {
 	}
 	return base + typ + ".json"
 }
+
+// Digest names the content of the schema of typ: another text has another digest. It is
+// empty if there is no such schema.
+func Digest(typ string) string { return loaded().schemas[typ].digest }
 
 // Validate says why data is not valid data of typ: nil if it is, else a
 // *Violation. Beside the types of [Types] it knows "letter.headers"
@@ -114,6 +119,7 @@ type schema struct {
 	compiled *jsonschema.Schema
 	quick    *quick   // nil if there is none
 	personal []string // names of fields marked x-personal
+	digest   string
 }
 
 // loaded compiles the embedded files when they are first needed. They are part of
@@ -136,6 +142,7 @@ func load(files fs.FS) (*catalog, error) {
 	compiler.AssertFormat()
 	compiler.RegisterFormat(&jsonschema.Format{Name: "date-time", Validate: dateTime})
 	c := &catalog{schemas: map[string]schema{}, sources: map[string]any{}}
+	digests := map[string]string{}
 	for _, name := range names {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -149,6 +156,7 @@ func load(files fs.FS) (*catalog, error) {
 			return nil, fmt.Errorf("add schema %q: %w", name, err)
 		}
 		c.sources[base+name] = doc
+		digests[name] = fmt.Sprintf("%x", sha256.Sum256(text))[:12]
 	}
 	for _, name := range names {
 		compiled, err := compiler.Compile(base + name)
@@ -159,7 +167,7 @@ func load(files fs.FS) (*catalog, error) {
 		if typ == failure {
 			continue
 		}
-		c.schemas[typ] = schema{compiled, newQuick(c.sources[base+name]), personal(nil, c.sources[base+name])}
+		c.schemas[typ] = schema{compiled, newQuick(c.sources[base+name]), personal(nil, c.sources[base+name]), digests[name]}
 		if typ != letterHeaders && typ != auditRecord {
 			c.types = append(c.types, typ)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	"essworker/internal/essapi"
@@ -13,6 +14,7 @@ import (
 	"essworker/internal/event"
 	"essworker/internal/fault"
 	"essworker/internal/handlers"
+	"essworker/schemas"
 )
 
 func TestDuplicate_costsNoCall(t *testing.T) {
@@ -329,6 +331,39 @@ func TestWorker_withoutDefaults(t *testing.T) {
 		stop = y.work() // somebody set it
 		defer stop()
 		y.settle(10 * time.Minute)
+	})
+}
+
+// TestLetter_saysWhatItsDataFit: a plan needs to read no letter that was judged by the
+// schema of today.
+func TestLetter_saysWhatItsDataFit(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop := y.work()
+		defer stop()
+		y.sim.Inject(esssim.Fault{Kind: esssim.Code, Code: "InvalidParameter.ParamError", Message: "no [sim]", Count: 2})
+		ends := time.Now().Add(time.Hour).Truncate(time.Second)
+		y.send("employee.onboarded", "bind", data("employee.onboarded", 1))
+		y.send("employee.onboarded", "misfit", `{"userId":7}`)
+		y.send("autosign.link.requested", "link", fmt.Sprintf(
+			`{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000000000000001"},"expiresAt":%q}`, ends.Format(time.RFC3339)))
+		y.settle(time.Minute)
+		type said struct {
+			Schema  string
+			Expires bool
+		}
+		got := map[string]said{}
+		for _, l := range y.letters() {
+			got[l.EventID] = said{l.Schema, l.Expires.Equal(ends)}
+		}
+		want := map[string]said{
+			"bind":   {Schema: schemas.Digest("employee.onboarded")},
+			"link":   {Schema: schemas.Digest("autosign.link.requested"), Expires: true},
+			"misfit": {},
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("letters say (-want +got):\n%s", d)
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
 	"essworker/internal/pace"
+	"essworker/schemas"
 )
 
 // errDone says that the event has its result already.
@@ -60,6 +61,8 @@ type trip struct {
 	waited   time.Duration
 	called   time.Duration // 0: no call was made
 	made     bool          // a call was made
+	schema   string        // digest of the schema that the data fits; empty if it does not
+	expires  time.Time     // when the event is of no use any more; zero is never
 	probe    bool
 	fault    *fault.Error
 	outcome  string
@@ -98,6 +101,9 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	}
 	job, err := l.route.Prepare(d.event.Data())
 	d.about = job.Subject
+	if err == nil {
+		t.schema, t.expires = schemas.Digest(l.route.Type), job.Expires
+	}
 	ours := err != nil && fault.Of(err).Kind == fault.Misconfigured
 	if err != nil && !ours {
 		return nil, err

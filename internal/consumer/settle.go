@@ -113,6 +113,7 @@ func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 			StreamSeq: d.seq, Stored: d.stored, Deliveries: d.number,
 			Subject: d.msg.Subject, Header: d.msg.Header, Data: d.msg.Data, Event: d.event,
 			Fault: t.fault, Reason: t.reason, Attempts: t.record.Made, FailedAt: now,
+			Schema: t.schema, Expires: t.expires,
 		})
 		return err
 	})

@@ -74,6 +74,7 @@ func (p *post) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 		Subject: p.Topology.EventSubject(typ), Header: header, Data: data, Event: e,
 		Fault:  &fault.Error{Kind: fault.Permanent, Code: "InvalidParameter", Message: "it may not be", RequestID: "r-1"},
 		Reason: fault.Rejected, Attempts: 2, FailedAt: time.Now(),
+		Schema: schemas.Digest(typ), Expires: time.Now().Add(time.Hour),
 	}
 	for _, edit := range edit {
 		edit(&f)
@@ -162,7 +163,7 @@ func TestPut_saysWhy(t *testing.T) {
 			Attempts: 2, Deliveries: 1, FirstSeen: f.Stored, FailedAt: f.FailedAt,
 			Subject: "ess.events.employee.onboarded", Stream: "ESS_EVENTS", StreamSeq: 1, Consumer: "employee-onboarded",
 			Worker: worker, EventID: "e1", Source: "/hr", Header: f.Header, Data: f.Data,
-			Key: dlq.Key(1, f.Stored),
+			Key: dlq.Key(1, f.Stored), Schema: f.Schema, Expires: f.Expires,
 		}
 		if d := cmp.Diff(want, got, cmpopts.IgnoreFields(dlq.Letter{}, "Group", "Stored")); d != "" {
 			t.Errorf("letter (-want +got):\n%s", d)

@@ -40,6 +40,8 @@ const (
 	hGroup      = "Dlq-Group"
 	hEventID    = "Dlq-Event-Id"
 	hSource     = "Dlq-Event-Source"
+	hSchema     = "Dlq-Schema"
+	hExpires    = "Dlq-Expires"
 	hMoved      = "Dlq-Moved-From" // of a letter that was discarded or restored: its id before
 )
 
@@ -67,6 +69,8 @@ type Letter struct {
 	Key        string    // names the accepted message, wherever its letter goes: see [Key]
 	EventID    string    // the event's own id and source; empty if unreadable
 	Source     string
+	Schema     string      // digest of the schema that its data fit when the worker gave up; empty if nobody has looked
+	Expires    time.Time   // when its event is of no use any more; zero is never, or unknown where Schema is empty
 	Header     nats.Header // the event's own headers; nil in listings
 	Data       []byte      // the event's payload; nil in listings
 }
@@ -104,6 +108,8 @@ func summary(msg *jetstream.RawStreamMsg) Letter {
 		Group:      h.Get(hGroup),
 		EventID:    Decode(h.Get(hEventID)),
 		Source:     Decode(h.Get(hSource)),
+		Schema:     h.Get(hSchema),
+		Expires:    moment(h.Get(hExpires), time.Time{}),
 	}
 	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
 	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 4 {

@@ -62,6 +62,12 @@ func (b *Box) Between(ctx context.Context, f Filter, first, last uint64) iter.Se
 	}
 }
 
+// Summaries gives what Between gives, without payloads and the events' headers: a third
+// of the work.
+func (b *Box) Summaries(ctx context.Context, f Filter, first, last uint64) iter.Seq2[Letter, error] {
+	return b.between(ctx, f, first, last)
+}
+
 // everything is the filter of all subjects of a stream. With any other one the server
 // goes through all of them for each batch it gives, to count what is still to come.
 const everything = ">"

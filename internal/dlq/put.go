@@ -46,6 +46,8 @@ type Failed struct {
 	Reason     fault.Reason
 	Attempts   int // vendor calls made
 	FailedAt   time.Time
+	Schema     string    // digest of the schema that its data fits; empty if it does not, or nobody has looked
+	Expires    time.Time // when the event is of no use any more; zero is never
 }
 
 // Key names the accepted message, and so its letter: no other message ever has the
@@ -127,6 +129,9 @@ func (b *Box) letter(f Failed, key string, maxPayload int) (msg *nats.Msg, condi
 	w.add(hSubject, f.Subject)
 	w.add(hEventID, encode(f.Event.ID(), identityLimit))
 	w.add(hSource, encode(f.Event.Source(), identityLimit))
+	if f.Expires.IsZero() || w.add(hExpires, f.Expires.UTC().Format(time.RFC3339Nano)) {
+		w.add(hSchema, f.Schema) // it tells that nobody needs to read the event, for its end neither
+	}
 	w.add(hRequestID, encode(f.Fault.RequestID, fieldLimit))
 	w.add(hDeliveries, strconv.FormatUint(f.Deliveries, 10))
 	w.add(hStream, f.Stream)

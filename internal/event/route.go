@@ -1,6 +1,9 @@
 package event
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Route ties one event type to the vendor action it asks for and to the result
 // types that follow. All that is per type (subject, consumer, lane, labels) is
@@ -21,6 +24,9 @@ type Route struct {
 type Job struct {
 	Subject string // the CloudEvents subject of the result: a userId, sealId or scene key
 	Tenant  string // whose fault a fault of tenant scope is; never personal data
+	// Expires is when the event is of no use any more, and Prepare and Call would fail;
+	// zero if it never is.
+	Expires time.Time
 	// Call makes one attempt and gives the result event's data. Its error is a
 	// *fault.Error, or the context's.
 	Call func(context.Context) ([]byte, error)

@@ -58,6 +58,9 @@ func (h handlers) createLink(in linkRequested) (request[linkCreated], error) {
 			return linkCreated{got.URL, got.Path, got.QRCode, got.AppID, got.AppOriginalID, expires, got.RequestID}, err
 		},
 	}
+	if in.ExpiresAt != nil {
+		req.expires = in.ExpiresAt.Truncate(time.Second)
+	}
 	if _, err := in.expiry(time.Now()); err != nil {
 		return req, err
 	}

@@ -82,6 +82,9 @@ func TestLink_expiry(t *testing.T) {
 				if err != nil {
 					return
 				}
+				if ends := start.Add(tt.expiresAt); tt.expiresAt == 0 && !job.Expires.IsZero() || tt.expiresAt != 0 && !job.Expires.Equal(ends) {
+					t.Errorf("of no use from %v on, want expiresAt or never", job.Expires)
+				}
 				time.Sleep(tt.queued)
 				result, err := job.Call(t.Context())
 				if got := summary(err); got != tt.call {

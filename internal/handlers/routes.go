@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"essworker/internal/essapi"
 	"essworker/internal/event"
@@ -59,6 +60,7 @@ type handlers struct {
 type request[Out any] struct {
 	subject string
 	tenant  string
+	expires time.Time // when the call is of no use any more; zero is never
 	call    func(context.Context) (Out, error)
 }
 
@@ -71,7 +73,7 @@ func route[In, Out any](typ, success, failure, product, action string, handle fu
 			return event.Job{}, fault.Errorf(fault.Invalid, "SchemaViolation", "the data does not fit %T", in)
 		}
 		req, err := handle(in)
-		job := event.Job{Subject: req.subject, Tenant: product + ":" + req.tenant}
+		job := event.Job{Subject: req.subject, Tenant: product + ":" + req.tenant, Expires: req.expires}
 		if err != nil {
 			return job, err
 		}

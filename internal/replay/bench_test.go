@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ func full(b *testing.B) *yard {
 func BenchmarkPlan(b *testing.B) {
 	y := full(b)
 	b.ReportAllocs()
+	before := spent(b)
 	for b.Loop() {
 		if p := y.plan(replay.Choice{}, orders); p.Eligible != *many {
 			b.Fatalf("%d letters eligible, want %d", p.Eligible, *many)
@@ -48,6 +50,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 	b.ReportMetric(float64(peak(b))/1e6, "MB-peak")
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/plan")
+	b.ReportMetric((spent(b)-before).Seconds()/float64(b.N), "cpu-s/plan")
 }
 
 // BenchmarkReplay replays them all by a job, with a worker whose vendor has no limit,
@@ -120,4 +123,14 @@ func peak(b *testing.B) int {
 	}
 	kib, _ := strconv.Atoi(string(found[1])) // digits
 	return kib << 10
+}
+
+// spent is the processor time of this process so far, the server's included.
+func spent(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -19,8 +19,7 @@ import (
 const (
 	// planBatch is how many letters are judged together, by one look into the ledger.
 	planBatch = 500
-	// readers read and planners judge at the same time.
-	readers  = 3
+	// planners judge at the same time.
 	planners = 2
 	// examples is how many ids a plan names for each verdict.
 	examples = 5
@@ -122,7 +121,7 @@ func (o *Office) newest(ctx context.Context, s *Selection) error {
 		return nil
 	}
 	ring, n := make([]uint64, min(limit, max(1, int(s.Last)-int(s.First)+1))), 0 //nolint:gosec // sequence numbers
-	for l, err := range o.box.Between(ctx, s.Filter, s.First, s.Last) {
+	for l, err := range o.box.Summaries(ctx, s.Filter, s.First, s.Last) {
 		if err != nil {
 			return err
 		}
@@ -158,28 +157,23 @@ func (o *Office) letters(ctx context.Context, s Selection, after uint64, missing
 	}
 }
 
-// judge reads the letters on some goroutines and judges them on others.
+// judge reads the letters on one goroutine and judges them on others.
 func (o *Office) judge(ctx context.Context, p *Plan, r rules, each func(dlq.Letter, Verdict) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	read := make(chan []dlq.Letter, planners)
-	var reading sync.WaitGroup
-	for _, part := range parts(p.Selection) {
-		reading.Add(1)
-		g.Go(func() error {
-			defer reading.Done()
-			return o.readInto(ctx, read, part, func(id uint64) { p.Missing = append(p.Missing, id) })
-		})
-	}
 	g.Go(func() error {
-		reading.Wait()
-		close(read)
-		return nil
+		defer close(read)
+		return o.readInto(ctx, read, p.Selection, func(id uint64) { p.Missing = append(p.Missing, id) })
 	})
 	var mu sync.Mutex
 	lines := map[[2]string]int{}
 	for range planners {
 		g.Go(func() error {
 			for batch := range read {
+				batch, err := o.whole(ctx, p.Selection, batch)
+				if err != nil {
+					return err
+				}
 				verdicts, err := o.verdicts(ctx, r, batch, p.At)
 				if err != nil {
 					return err
@@ -197,20 +191,21 @@ func (o *Office) judge(ctx context.Context, p *Plan, r rules, each func(dlq.Lett
 	return g.Wait()
 }
 
-// parts divides a selection by its letters, so that the server has always something to
-// do. One by ids stays whole.
-func parts(s Selection) []Selection {
-	size := (s.Last-s.First)/readers + 1
-	if len(s.IDs) > 0 || size < planBatch {
-		return []Selection{s}
+// whole reads letters again, with their events, if one of them must be read to be judged.
+// Those that have left meanwhile are left out.
+func (o *Office) whole(ctx context.Context, s Selection, batch []dlq.Letter) ([]dlq.Letter, error) {
+	if len(s.IDs) > 0 || !slices.ContainsFunc(batch, unread) {
+		return batch, nil
 	}
-	var list []Selection
-	for first := s.First; first <= s.Last; first += size {
-		part := s
-		part.First, part.Last = first, min(s.Last, first+size-1)
-		list = append(list, part)
+	first, last := batch[0].ID, batch[len(batch)-1].ID
+	batch = batch[:0]
+	for l, err := range o.box.Between(ctx, s.Filter, first, last) {
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, l)
 	}
-	return list
+	return batch, nil
 }
 
 // readInto passes on a selection's letters, in batches.
@@ -225,7 +220,11 @@ func (o *Office) readInto(ctx context.Context, read chan<- []dlq.Letter, s Selec
 			return context.Cause(ctx)
 		}
 	}
-	for l, err := range o.letters(ctx, s, 0, missing) {
+	letters := o.box.Summaries(ctx, s.Filter, s.First, s.Last)
+	if len(s.IDs) > 0 {
+		letters = o.letters(ctx, s, 0, missing)
+	}
+	for l, err := range letters {
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func TestPlan(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f.Event, f.Header, f.Data = e, header, data
+				f.Event, f.Header, f.Data, f.Schema = e, header, data, ""
 			}
 		}
 		verdicts := []struct {
@@ -53,8 +53,11 @@ func TestPlan(t *testing.T) {
 			{code(fault.Exhausted, "HTTP502"), replay.Unseen, replay.Eligible},
 			{code(fault.Exhausted, "InternalError"), replay.Eligible, replay.Eligible},
 			{code(fault.Poison, "NoTrace"), replay.Unseen, replay.Eligible},
-			{func(f *dlq.Failed) { f.Data = []byte(`{"userId":7}`) }, replay.Unfit, replay.Unfit},
-			{func(f *dlq.Failed) { f.Data = []byte("no JSON") }, replay.Unfit, replay.Unfit},
+			{func(f *dlq.Failed) { f.Schema, f.Data = "", []byte(`{"userId":7}`) }, replay.Unfit, replay.Unfit},
+			{func(f *dlq.Failed) { f.Schema, f.Data = "0123456789ab", []byte("no JSON") }, replay.Unfit, replay.Unfit}, // it fit a schema of before
+			{func(f *dlq.Failed) { f.Schema = "" }, replay.Eligible, replay.Eligible},
+			{func(f *dlq.Failed) { f.Expires = time.Now().Add(-time.Second) }, replay.Expired, replay.Expired},
+			{func(f *dlq.Failed) { f.Expires = time.Now().Add(time.Hour) }, replay.Eligible, replay.Eligible},
 			{func(f *dlq.Failed) { f.Type, f.Subject = "retired.type", "ess.events.retired.type" }, replay.NoLane, replay.NoLane},
 			{link(time.Now().Add(-time.Minute)), replay.Expired, replay.Expired},
 			{link(time.Now().Add(time.Hour)), replay.Eligible, replay.Eligible},

@@ -7,6 +7,7 @@ import (
 	"essworker/internal/essapi"
 	"essworker/internal/event"
 	"essworker/internal/fault"
+	"essworker/schemas"
 )
 
 // Verdict says whether a letter may be replayed, and if not, why.
@@ -85,8 +86,7 @@ func (r rules) judge(l dlq.Letter, done bool, now time.Time) Verdict {
 	if !ok {
 		return NoLane
 	}
-	// Reading what is poison may be what crashes.
-	if v := fits(route, l); l.Reason != fault.Poison && v != Eligible {
+	if v := fits(route, l, now); v != Eligible {
 		return v
 	}
 	switch {
@@ -112,9 +112,22 @@ func Prudent(l dlq.Letter, now time.Time) Verdict {
 	return Eligible
 }
 
+// unread says that a letter must be read whole before it can be judged. One need not
+// whose worker has held the event's data to the same schema, nor what is poison: reading
+// it may be what crashes.
+func unread(l dlq.Letter) bool {
+	return l.Reason != fault.Poison && (l.Schema == "" || l.Schema != schemas.Digest(l.Type))
+}
+
 // fits reads an event as its lane will. That a default of ours is missing is no fault
 // of the event.
-func fits(route event.Route, l dlq.Letter) (v Verdict) {
+func fits(route event.Route, l dlq.Letter, now time.Time) (v Verdict) {
+	switch {
+	case !l.Expires.IsZero() && !l.Expires.After(now):
+		return Expired
+	case !unread(l):
+		return Eligible
+	}
 	defer func() {
 		if recover() != nil { // it is the lane's to tell of
 			v = Eligible

@@ -25,6 +25,7 @@ import (
 	"essworker/internal/natstest"
 	"essworker/internal/replay"
 	"essworker/internal/stream"
+	"essworker/schemas"
 )
 
 const (
@@ -164,7 +165,7 @@ func (y *yard) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 		Stream: y.Topology.EventsStream(), StreamSeq: uint64(1_000_000 + n), Stored: time.Now().Add(-time.Minute), Deliveries: 1,
 		Subject: y.Topology.EventSubject(typ), Header: header, Data: data, Event: e,
 		Fault:  &fault.Error{Kind: fault.Permanent, Code: "InvalidParameter", Message: "it may not be"},
-		Reason: fault.Rejected, Attempts: 1, FailedAt: time.Now().Add(-time.Minute),
+		Reason: fault.Rejected, Attempts: 1, FailedAt: time.Now().Add(-time.Minute), Schema: schemas.Digest(typ),
 	}
 	for _, edit := range edit {
 		edit(&f)
