@@ -15,7 +15,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"essworker/internal/consumer"
@@ -25,6 +27,7 @@ import (
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
 	"essworker/internal/natstest"
+	"essworker/internal/telemetry"
 	"essworker/internal/topology"
 )
 
@@ -37,6 +40,8 @@ type track struct {
 	b      *testing.B
 	vendor *httptest.Server
 	next   int
+	tracer trace.TracerProvider
+	meter  metric.MeterProvider
 }
 
 func newTrack(b *testing.B) *track {
@@ -47,7 +52,10 @@ func newTrack(b *testing.B) *track {
 		_, _ = w.Write([]byte(`{"Response":{"Status":1,"RequestId":"fc0b0a6b-01b4-4042-b236-c5356af1d5d8"}}`))
 	}))
 	b.Cleanup(vendor.Close)
-	return &track{Bed: natstest.NewTCP(b, handlers.Types()...), b: b, vendor: vendor}
+	return &track{
+		Bed: natstest.NewTCP(b, handlers.Types()...), b: b, vendor: vendor,
+		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(),
+	}
 }
 
 // publish stores n events, none of which was there before.
@@ -92,7 +100,7 @@ func (t *track) worker() (stop func()) {
 	cfg := essapi.Config{
 		Endpoint: t.vendor.URL, BasicEndpoint: t.vendor.URL, Timeout: time.Minute, SecretID: "id", SecretKey: "key",
 	}
-	api, err := essapi.New(cfg, essapi.Options{Concurrency: 64})
+	api, err := essapi.New(cfg, essapi.Options{Concurrency: 64, Meter: t.meter.Meter("test")})
 	if err != nil {
 		t.b.Fatal(err)
 	}
@@ -117,7 +125,7 @@ func (t *track) worker() (stop func()) {
 			Topology: t.Topology, NC: nc, JS: js, Fleet: gates,
 			Routes:     handlers.Routes(api, handlers.Defaults{Operator: "operator", AppID: "app"}),
 			Credential: cfg.Credential, Name: "bench", Log: log,
-			Tracer: tracenoop.NewTracerProvider(), Meter: metricnoop.NewMeterProvider(),
+			Tracer: t.tracer, Meter: t.meter,
 		}.Run(ctx)
 	}()
 	return func() {
@@ -221,29 +229,77 @@ func BenchmarkEvent(b *testing.B) {
 	stop()
 }
 
+// BenchmarkTelemetry runs the worker without metrics and traces, with metrics, and with
+// metrics and every tenth event traced, in turns on one server: what each costs is a ratio.
+func BenchmarkTelemetry(b *testing.B) {
+	t := newTrack(b)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer collector.Close()
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector.URL + "/v1/traces", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+		"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1",
+	} {
+		b.Setenv(name, value)
+	}
+	tel, err := telemetry.Start(b.Context(), telemetry.Config{}, telemetry.Options{Stderr: io.Discard})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tel.Close(b.Context()) //nolint:errcheck // it has been measured
+	laps := []struct {
+		name   string
+		tracer trace.TracerProvider
+		meter  metric.MeterProvider
+		wall   time.Duration
+		cpu    time.Duration
+	}{
+		{name: "plain", tracer: t.tracer, meter: t.meter},
+		{name: "metrics", tracer: t.tracer, meter: tel.Meter},
+		{name: "traced", tracer: tel.Tracer, meter: tel.Meter},
+	}
+	t.lap(t.worker) // the first one warms up
+	for b.Loop() {
+		for i := range laps {
+			l := &laps[i]
+			t.tracer, t.meter = l.tracer, l.meter
+			wall, cpu := t.lap(t.worker)
+			l.wall, l.cpu = l.wall+wall, l.cpu+cpu
+		}
+	}
+	for _, l := range laps[1:] {
+		b.ReportMetric(l.wall.Seconds()/laps[0].wall.Seconds(), l.name+"-x-time")
+		b.ReportMetric(l.cpu.Seconds()/laps[0].cpu.Seconds(), l.name+"-x-cpu")
+	}
+}
+
+// lapEvents is how many events a lap has.
+const lapEvents = 5000
+
+// lap is how long events take from a worker's start on, and the processor time, with the
+// server's and the vendor's in this process.
+func (t *track) lap(start func() (stop func())) (wall, cpu time.Duration) {
+	t.publish(lapEvents)
+	wall0, cpu0 := time.Now(), processCPU(t.b)
+	stop := start()
+	t.await()
+	wall, cpu = time.Since(wall0), processCPU(t.b)-cpu0
+	stop()
+	return wall, cpu
+}
+
 // BenchmarkBesideLoop runs worker and hand-written loop in turns on one server and
 // gives their ratio: machines differ, the ratio hardly does.
 func BenchmarkBesideLoop(b *testing.B) {
-	const events = 5000
 	t := newTrack(b)
 	var byWorker, byHand time.Duration
 	var cpuWorker, cpuHand time.Duration
-	lap := func(start func() func()) (wall, cpu time.Duration) {
-		t.publish(events)
-		wall0, cpu0 := time.Now(), processCPU(b)
-		stop := start()
-		t.await()
-		wall, cpu = time.Since(wall0), processCPU(b)-cpu0
-		stop()
-		return wall, cpu
-	}
 	for b.Loop() {
-		wall, cpu := lap(t.loop)
+		wall, cpu := t.lap(t.loop)
 		byHand, cpuHand = byHand+wall, cpuHand+cpu
-		wall, cpu = lap(t.worker)
+		wall, cpu = t.lap(t.worker)
 		byWorker, cpuWorker = byWorker+wall, cpuWorker+cpu
 	}
-	total := float64(b.N * events)
+	total := float64(b.N * lapEvents)
 	b.ReportMetric(total/byWorker.Seconds(), "worker-events/s")
 	b.ReportMetric(total/byHand.Seconds(), "loop-events/s")
 	b.ReportMetric(byWorker.Seconds()/byHand.Seconds(), "x-loop-time")

@@ -92,7 +92,7 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	t.recalled = true
 	d.event, err = l.parse(d, t.record)
 	d.identify()
-	t.work = l.spans.start(t.work, d.event, t.start)
+	t.work = l.spans.start(t.work, d, t.start)
 	if done := l.finished(t.work, d); done != nil {
 		return nil, done
 	}

@@ -8,65 +8,73 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.28.0"
 
+	"essworker/internal/event"
 	"essworker/internal/fault"
+	"essworker/internal/topology"
 )
 
-// The attributes of the metrics. None of them can take a value an event brings.
+// The attributes of the metrics that are ours; all else follows the semantic
+// conventions for messaging. None of them can take a value an event brings.
 const (
 	attrLane    = attribute.Key("lane")
 	attrOutcome = attribute.Key("outcome")
 	attrKind    = attribute.Key("kind")
 	attrReason  = attribute.Key("reason")
+	attrCode    = attribute.Key("code")
 )
 
-// metrics are the lanes' instruments. Names carry their unit.
+// metrics are the lanes' instruments.
 type metrics struct {
-	events   metric.Int64Counter
+	consumed metric.Int64Counter
+	process  metric.Float64Histogram
+	sent     metric.Int64Counter
+	send     metric.Float64Histogram
 	letters  metric.Int64Counter
 	calls    metric.Int64Counter
-	callTime metric.Float64Histogram
 	waitTime metric.Float64Histogram
-	duration metric.Float64Histogram
 	age      metric.Float64Histogram
 	inHand   metric.Int64ObservableUpDownCounter
 	meter    metric.Meter
+	codes    *fault.Labels
 }
 
-// seconds are the bounds of every histogram of time: from an idle broker's answer
-// to a backlog of hours.
-var seconds = metric.WithExplicitBucketBoundaries(
-	0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
-
 func newMetrics(m metric.Meter) (metrics, error) {
-	var errs [8]error
-	ms := metrics{meter: m}
-	ms.events, errs[0] = m.Int64Counter("essworker_events_total",
-		metric.WithDescription("Deliveries of events, by lane and what they came to."))
-	ms.letters, errs[1] = m.Int64Counter("essworker_letters_total",
-		metric.WithDescription("Dead letters written, by lane and reason."))
-	ms.calls, errs[2] = m.Int64Counter("essworker_vendor_calls_total",
-		metric.WithDescription("Vendor calls made, by lane and kind of fault, ok if none."))
-	ms.callTime, errs[3] = m.Float64Histogram("essworker_vendor_call_seconds", seconds,
-		metric.WithDescription("How long vendor calls took."))
-	ms.waitTime, errs[4] = m.Float64Histogram("essworker_slot_wait_seconds", seconds,
-		metric.WithDescription("How long events in hand waited for a slot of the quota."))
-	ms.duration, errs[5] = m.Float64Histogram("essworker_event_seconds", seconds,
-		metric.WithDescription("From the arrival of an event at the worker to its settlement."))
-	ms.age, errs[6] = m.Float64Histogram("essworker_event_age_seconds", seconds,
-		metric.WithDescription("From the acceptance of an event to its result."))
-	ms.inHand, errs[7] = m.Int64ObservableUpDownCounter("essworker_events_in_hand",
-		metric.WithDescription("Events a worker holds at present."))
-	return ms, errors.Join(errs[:]...)
+	ms := metrics{meter: m, codes: &fault.Labels{}}
+	var errs []error
+	counter := func(into *metric.Int64Counter, name, unit, help string) {
+		var err error
+		*into, err = m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
+		errs = append(errs, err)
+	}
+	seconds := func(into *metric.Float64Histogram, name, help string) {
+		var err error
+		*into, err = m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help))
+		errs = append(errs, err)
+	}
+	counter(&ms.consumed, "messaging.client.consumed.messages", "{message}", "Deliveries of events, by lane and what they came to.")
+	seconds(&ms.process, "messaging.process.duration", "From the arrival of an event at the worker to its settlement, by lane and what it came to.")
+	counter(&ms.sent, "messaging.client.sent.messages", "{message}", "Results stored, by type.")
+	seconds(&ms.send, "messaging.client.operation.duration", "How long it took until a result was confirmed stored, by type.")
+	counter(&ms.letters, "essworker.letters", "{letter}", "Dead letters written, by lane, reason and code.")
+	counter(&ms.calls, "essworker.vendor.calls", "{call}", "Vendor calls made, by lane and kind of fault, ok if none.")
+	seconds(&ms.waitTime, "essworker.slot.wait", "How long events in hand waited for a slot of the quota, by lane.")
+	seconds(&ms.age, "essworker.event.age", "From the acceptance of an event to its result, by lane.")
+	var err error
+	ms.inHand, err = m.Int64ObservableUpDownCounter("essworker.events.in_hand", metric.WithUnit("{event}"),
+		metric.WithDescription("Events a worker holds at present, by lane."))
+	return ms, errors.Join(append(errs, err)...)
 }
 
 // laneMetrics are the metrics of one lane, with what they are counted under made once.
 type laneMetrics struct {
 	metrics
+	name     string
 	lane     under
 	outcomes map[string]under
 	kinds    map[fault.Kind]under
-	reasons  map[fault.Reason]under
+	results  map[string]under
 }
 
 // under is a set of attributes, in the forms that instruments take it.
@@ -84,20 +92,42 @@ func newUnder(attrs ...attribute.KeyValue) under {
 // kindOK stands for the kind of a call without a fault.
 const kindOK fault.Kind = "ok"
 
-func (m metrics) of(lane string) laneMetrics {
-	name := attrLane.String(lane)
-	lm := laneMetrics{m, newUnder(name), map[string]under{}, map[fault.Kind]under{}, map[fault.Reason]under{}}
+func (m metrics) of(route event.Route, topo topology.Names) laneMetrics {
+	name := attrLane.String(route.Type)
+	lm := laneMetrics{m, route.Type, newUnder(name), map[string]under{}, map[fault.Kind]under{}, map[string]under{}}
 	for _, o := range []string{succeeded, duplicate, lettered, retrying, waited} {
-		lm.outcomes[o] = newUnder(name, attrOutcome.String(o))
+		attrs := append(processed(route.Type, topo.EventSubject(route.Type)), name, attrOutcome.String(o))
+		if o == lettered || o == retrying {
+			attrs = append(attrs, semconv.ErrorTypeKey.String(o))
+		}
+		lm.outcomes[o] = newUnder(attrs...)
 	}
 	for _, k := range []fault.Kind{kindOK, fault.Transient, fault.Throttled, fault.Misconfigured, fault.Permanent} {
 		lm.kinds[k] = newUnder(name, attrKind.String(string(k)))
 	}
-	for _, r := range []fault.Reason{fault.Invalid, fault.Rejected, fault.Exhausted, fault.Poison, fault.Expired} {
-		lm.reasons[r] = newUnder(name, attrReason.String(string(r)))
+	for _, typ := range []string{route.Success, route.Failure} {
+		lm.results[typ] = newUnder(append(sent(topo.ResultSubject(typ, "{key}")), name)...)
 	}
 	return lm
 }
+
+// processed are the semantic conventions' attributes of the work on an event.
+func processed(typ, subject string) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		messagingSystem, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
+		semconv.MessagingDestinationName(subject), semconv.MessagingConsumerGroupName(topology.Consumer(typ)),
+	}
+}
+
+// sent are those of a message that is stored; its subject ends with a key of its own.
+func sent(template string) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		messagingSystem, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("publish"),
+		semconv.MessagingDestinationTemplate(template),
+	}
+}
+
+var messagingSystem = semconv.MessagingSystemKey.String("nats")
 
 // watch gives out how many events are in hand whenever somebody asks, until stop.
 func (m *laneMetrics) watch(h *hand) (stop func(), err error) {
@@ -115,21 +145,28 @@ func (m *laneMetrics) watch(h *hand) (stop func(), err error) {
 func (m *laneMetrics) record(ctx context.Context, d *delivery, t *trip) {
 	now := time.Now()
 	outcome := m.outcomes[t.outcome]
-	m.events.Add(ctx, 1, outcome.add...)
-	m.duration.Record(ctx, now.Sub(t.start).Seconds(), outcome.record...)
+	m.consumed.Add(ctx, 1, outcome.add...)
+	m.process.Record(ctx, now.Sub(t.start).Seconds(), outcome.record...)
 	if t.made {
 		kind := kindOK
 		if t.fault != nil {
 			kind = t.fault.Kind
 		}
 		m.calls.Add(ctx, 1, m.kinds[kind].add...)
-		m.callTime.Record(ctx, t.called.Seconds(), m.lane.record...)
 		m.waitTime.Record(ctx, t.waited.Seconds(), m.lane.record...)
 	}
 	if t.outcome == lettered && t.err == nil {
-		m.letters.Add(ctx, 1, m.reasons[t.reason].add...)
+		m.letters.Add(ctx, 1, metric.WithAttributes(
+			attrLane.String(m.name), attrReason.String(string(t.reason)), attrCode.String(m.codes.Of(t.fault.Code))))
 	}
 	if t.result != "" && t.err == nil {
 		m.age.Record(ctx, now.Sub(d.stored).Seconds(), m.lane.record...)
 	}
+}
+
+// published counts a result that is stored.
+func (m *laneMetrics) published(ctx context.Context, typ string, took time.Duration) {
+	result := m.results[typ]
+	m.sent.Add(ctx, 1, result.add...)
+	m.send.Record(ctx, took.Seconds(), result.record...)
 }

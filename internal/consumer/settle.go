@@ -107,15 +107,18 @@ func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 		}
 		return l.done(ctx, d)
 	}
-	err := l.insist(ctx, func() (err error) {
-		t.letter, err = l.letters.Put(ctx, dlq.Failed{
+	err := l.spans.send(ctx, l.spans.letter, func(ctx context.Context) error {
+		f := dlq.Failed{
 			Type: l.route.Type, Action: l.route.Action, Consumer: l.consumer, Stream: l.topo.EventsStream(),
 			StreamSeq: d.seq, Stored: d.stored, Deliveries: d.number,
 			Subject: d.msg.Subject, Header: d.msg.Header, Data: d.msg.Data, Event: d.event,
 			Fault: t.fault, Reason: t.reason, Attempts: t.record.Made, FailedAt: now,
-			Schema: t.schema, Expires: t.expires,
+			Schema: t.schema, Expires: t.expires, Trace: sampled(ctx),
+		}
+		return l.insist(ctx, func() (err error) {
+			t.letter, err = l.letters.Put(ctx, f)
+			return err
 		})
-		return err
 	})
 	if err != nil {
 		return err
@@ -157,6 +160,15 @@ func (l *lane) publishFailure(ctx context.Context, d *delivery, reason fault.Rea
 
 // publish stores a result on condition that the event has none of its type yet.
 func (l *lane) publish(ctx context.Context, d *delivery, typ string, data []byte) error {
+	start := time.Now()
+	err := l.spans.send(ctx, l.spans.results[typ], func(ctx context.Context) error { return l.store(ctx, d, typ, data) })
+	if err == nil {
+		l.metrics.published(ctx, typ, time.Since(start))
+	}
+	return err
+}
+
+func (l *lane) store(ctx context.Context, d *delivery, typ string, data []byte) error {
 	header, ok := l.headers.Get().(nats.Header)
 	if !ok {
 		header = make(nats.Header)

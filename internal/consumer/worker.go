@@ -71,7 +71,7 @@ func (w Worker) Run(ctx context.Context) error {
 		l := &lane{
 			cfg: w.Config, topo: w.Topology, route: r, nc: w.NC, js: w.JS,
 			gate: gate, attempts: attempts, letters: letters, ledger: lookup, results: results,
-			log: w.Log, spans: newSpans(w.Tracer, r.Type, w.Topology.EventSubject(r.Type)), metrics: metrics.of(r.Type),
+			log: w.Log, spans: newSpans(w.Tracer, r, w.Topology.Names), metrics: metrics.of(r, w.Topology.Names),
 			policy: w.policy(), callTimeout: w.CallTimeout,
 			consumer: topology.Consumer(r.Type),
 			idle:     make(chan *delivery),

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"essworker/internal/consumer"
@@ -42,6 +43,7 @@ type yard struct {
 	vendor  essapi.Config
 	log     *slog.Logger
 	meter   metric.MeterProvider
+	tracer  trace.TracerProvider
 	events  []published
 	workers int
 }
@@ -75,7 +77,7 @@ func newYard(t *testing.T, bed *natstest.Bed) *yard {
 			SecretID: esssim.SecretID, SecretKey: esssim.SecretKey,
 		},
 		log:   slog.New(slog.DiscardHandler),
-		meter: metricnoop.NewMeterProvider(),
+		meter: metricnoop.NewMeterProvider(), tracer: tracenoop.NewTracerProvider(),
 	}
 }
 
@@ -131,7 +133,7 @@ func (y *yard) start(routes []event.Route) (gates *fleet.Fleet, stop, kill func(
 		done <- consumer.Worker{
 			Config: y.lanes, Topology: y.Topology, NC: nc, JS: js, Fleet: gates, Routes: routes,
 			Credential: func(string) string { return "ess" }, CallTimeout: y.vendor.Timeout, Name: "test",
-			Log: y.log, Tracer: tracenoop.NewTracerProvider(), Meter: y.meter,
+			Log: y.log, Tracer: y.tracer, Meter: y.meter,
 		}.Run(ctx)
 	}()
 	stop = func() {

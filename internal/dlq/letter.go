@@ -42,6 +42,7 @@ const (
 	hSource     = "Dlq-Event-Source"
 	hSchema     = "Dlq-Schema"
 	hExpires    = "Dlq-Expires"
+	hTrace      = "Dlq-Trace"      // of a letter and its replays: the span that wrote the letter, as a traceparent
 	hMoved      = "Dlq-Moved-From" // of a letter that was discarded or restored: its id before
 )
 
@@ -71,6 +72,7 @@ type Letter struct {
 	Source     string
 	Schema     string      // digest of the schema that its data fit when the worker gave up; empty if nobody has looked
 	Expires    time.Time   // when its event is of no use any more; zero is never, or unknown where Schema is empty
+	Trace      string      // traceparent of the span that wrote the letter; empty if nobody traced it
 	Header     nats.Header // the event's own headers; nil in listings
 	Data       []byte      // the event's payload; nil in listings
 }
@@ -109,6 +111,7 @@ func summary(msg *jetstream.RawStreamMsg) Letter {
 		EventID:    Decode(h.Get(hEventID)),
 		Source:     Decode(h.Get(hSource)),
 		Schema:     h.Get(hSchema),
+		Trace:      h.Get(hTrace),
 		Expires:    moment(h.Get(hExpires), time.Time{}),
 	}
 	// <prefix>.deadletters.<reason>.<type, with dots>.<key>
@@ -193,3 +196,7 @@ func Generation(h nats.Header) (replays int, origin uint64) {
 	}
 	return replays, origin
 }
+
+// TraceOf is the traceparent of the span that wrote the letter of which an event is a
+// replay; empty if there is none.
+func TraceOf(h nats.Header) string { return h.Get(hTrace) }

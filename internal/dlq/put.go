@@ -46,6 +46,7 @@ type Failed struct {
 	Reason     fault.Reason
 	Attempts   int // vendor calls made
 	FailedAt   time.Time
+	Trace      string    // traceparent of the span that gives it up; empty if nobody traces it
 	Schema     string    // digest of the schema that its data fits; empty if it does not, or nobody has looked
 	Expires    time.Time // when the event is of no use any more; zero is never
 }
@@ -132,6 +133,7 @@ func (b *Box) letter(f Failed, key string, maxPayload int) (msg *nats.Msg, condi
 	if f.Expires.IsZero() || w.add(hExpires, f.Expires.UTC().Format(time.RFC3339Nano)) {
 		w.add(hSchema, f.Schema) // it tells that nobody needs to read the event, for its end neither
 	}
+	w.add(hTrace, f.Trace)
 	w.add(hRequestID, encode(f.Fault.RequestID, fieldLimit))
 	w.add(hDeliveries, strconv.FormatUint(f.Deliveries, 10))
 	w.add(hStream, f.Stream)

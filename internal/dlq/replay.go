@@ -65,5 +65,6 @@ func (b *Box) again(l Letter) (*nats.Msg, error) {
 	}
 	w.add(jetstream.MsgIDHeader, ReplayID(l))
 	w.add(hOrigin, strconv.FormatUint(cmp.Or(l.Origin, l.ID), 10))
+	w.add(hTrace, l.Trace)
 	return msg, nil
 }

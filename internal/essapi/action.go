@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.21.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -33,9 +35,11 @@ type action struct {
 	header   http.Header // what of the head is the same in each call
 	spanName string
 	span     []trace.SpanStartOption
+	attrs    []attribute.KeyValue // of its requests
 }
 
 func (p *product) action(name, sub string) action {
+	attrs := attributes(p.endpoint, name)
 	return action{
 		name: name, sub: sub, product: p,
 		template: &http.Request{
@@ -52,6 +56,10 @@ func (p *product) action(name, sub string) action {
 			"X-Tc-Requestclient": {clientName},
 		},
 		spanName: http.MethodPost + " " + name,
-		span:     spanOptions(p.endpoint, name),
+		span: []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(attrs...), trace.WithAttributes(semconv.URLFull(p.endpoint.String())),
+		},
+		attrs: attrs,
 	}
 }

@@ -124,7 +124,9 @@ func (c *Client) Close() {
 func (c *Client) call(ctx context.Context, a *action, in any, out answer, personal ...string) (reply, error) {
 	ctx, span := a.start(ctx)
 	defer span.End()
+	start := time.Now()
 	r, err := c.attempt(ctx, a, in, out, personal)
+	c.metrics.request(ctx, a, time.Since(start), r, err)
 	record(span, r, err)
 	if err != nil {
 		return reply{}, fmt.Errorf("%s: %w", a.sub, err)

@@ -132,13 +132,13 @@ func TestFleetBreaker_atOnce(t *testing.T) {
 		}
 		got := map[string]float64{}
 		for name, n := range collect(t, reader) {
-			if strings.HasPrefix(name, "essworker_breaker_transitions_total") {
+			if strings.HasPrefix(name, "essworker.breaker.transitions") {
 				got[name] = n
 			}
 		}
 		want := map[string]float64{
-			"essworker_breaker_transitions_total InternalError a fleet open": 2,
-			"essworker_breaker_transitions_total  a fleet closed":            1,
+			"essworker.breaker.transitions InternalError a fleet open": 2,
+			"essworker.breaker.transitions  a fleet closed":            1,
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("transitions (-want +got):\n%s", d)

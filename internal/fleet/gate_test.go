@@ -60,12 +60,12 @@ func TestStates(t *testing.T) {
 			t.Errorf("HeldTenants (-want +got):\n%s", d)
 		}
 		wantMetrics := map[string]float64{
-			"essworker_breaker_open a": 1, "essworker_breaker_open b": 0, "essworker_breaker_open d": 0,
-			"essworker_lane_held a": 0, "essworker_lane_held b": 1, "essworker_lane_held d": 0,
-			"essworker_quota_pace a": 20, "essworker_quota_pace b": 20, "essworker_quota_pace d": 20,
-			"essworker_tenants_held": 1,
-			"essworker_breaker_transitions_total InternalError a fleet open":  1,
-			"essworker_breaker_transitions_total InternalError a worker open": 1,
+			"essworker.breaker.open a": 1, "essworker.breaker.open b": 0, "essworker.breaker.open d": 0,
+			"essworker.lane.held a": 0, "essworker.lane.held b": 1, "essworker.lane.held d": 0,
+			"essworker.quota.pace a": 20, "essworker.quota.pace b": 20, "essworker.quota.pace d": 20,
+			"essworker.tenants.held":                                    1,
+			"essworker.breaker.transitions InternalError a fleet open":  1,
+			"essworker.breaker.transitions InternalError a worker open": 1,
 		}
 		if d := cmp.Diff(wantMetrics, collect(t, reader)); d != "" {
 			t.Errorf("metrics (-want +got):\n%s", d)

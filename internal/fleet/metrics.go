@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-// metrics are the gates' instruments. Names carry their unit.
+// metrics are the gates' instruments.
 type metrics struct {
 	transitions metric.Int64Counter
 }
@@ -18,15 +18,15 @@ func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
 	if m == nil {
 		m = noop.Meter{}
 	}
-	transitions, err1 := m.Int64Counter("essworker_breaker_transitions_total",
+	transitions, err1 := m.Int64Counter("essworker.breaker.transitions", metric.WithUnit("{transition}"),
 		metric.WithDescription("Changes of a lane's breaker: of the fleet's, counted by the worker that made it, or of a worker's own; to which state, and for an opening by which code."))
-	open, err2 := m.Int64ObservableGauge("essworker_breaker_open",
+	open, err2 := m.Int64ObservableGauge("essworker.breaker.open",
 		metric.WithDescription("1 while a lane's breaker is open or half-open, else 0."))
-	held, err3 := m.Int64ObservableGauge("essworker_lane_held",
+	held, err3 := m.Int64ObservableGauge("essworker.lane.held",
 		metric.WithDescription("1 while a lane is held by a fault of ours (credentials, clock, permission, endpoint), else 0."))
-	tenants, err4 := m.Int64ObservableGauge("essworker_tenants_held",
+	tenants, err4 := m.Int64ObservableGauge("essworker.tenants.held", metric.WithUnit("{tenant}"),
 		metric.WithDescription("Tenants whose own events are held."))
-	pace, err5 := m.Float64ObservableGauge("essworker_quota_pace",
+	pace, err5 := m.Float64ObservableGauge("essworker.quota.pace",
 		metric.WithDescription("Calls per second a lane is paced at; below the limit after throttled answers; 0 is no limit."))
 	_, err6 := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, s := range f.States() {

@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Metrics of the connection. In Prometheus both end in _total.
+// Metrics of the connection.
 const (
-	metricViolations    = "nats_permission_violations"
-	metricSlowConsumers = "nats_slow_consumers"
-	metricReconnects    = "nats_reconnects"
+	metricViolations    = "nats.permission_violations"
+	metricSlowConsumers = "nats.slow_consumers"
+	metricReconnects    = "nats.reconnects"
 )
 
 // handlers is told what happens to the connection after it was made. The client

@@ -188,7 +188,7 @@ func TestConnect_denied(t *testing.T) {
 		if _, err := own.NextMsgWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("reading an allowed subscription: error %v, want %v", err, context.DeadlineExceeded)
 		}
-		got := counts(t, reader, "nats_permission_violations")
+		got := counts(t, reader, "nats.permission_violations")
 		if got["publish"] != 2 || got["subscribe"] != 1 {
 			t.Errorf("counted %v, want 2 publishes and 1 subscription", got)
 		}
