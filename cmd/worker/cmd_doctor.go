@@ -27,7 +27,7 @@ type doctorCmd struct {
 	Vendor   vendorAsFound     `embed:"" group:"Vendor"`
 	Defaults handlers.Defaults `embed:"" group:"Vendor"`
 	NoVendor bool              `help:"Leave the vendor out. Else each action is called once, about nobody, which uses one call of its quota."`
-	Monitor  []*url.URL        `help:"Monitoring of the NATS servers, as in http://host:8222: tells how they sync." placeholder:"URL"`
+	Monitor  []*url.URL        `env:"NATS_MONITOR" help:"Monitoring of the NATS servers, as in http://host:8222: tells how they sync." placeholder:"URL"`
 	Timeout  time.Duration     `default:"5s" help:"Longest wait for one answer." placeholder:"DURATION"`
 	JSON     bool              `help:"One JSON object a line."`
 }
@@ -42,8 +42,8 @@ func (c *doctorCmd) Validate() error {
 		return errors.New("--timeout: must be more than zero, for example 5s")
 	}
 	for _, u := range c.Monitor {
-		if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("--monitor: %q must have a scheme, http or https, and a host", u.Redacted())
+		if err := doctor.CheckMonitor(u); err != nil {
+			return fmt.Errorf("--monitor: %w", err)
 		}
 	}
 	return nil

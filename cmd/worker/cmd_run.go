@@ -22,6 +22,7 @@ import (
 	"essworker/internal/consumer"
 	"essworker/internal/essapi"
 	"essworker/internal/fleet"
+	"essworker/internal/gauges"
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
 	"essworker/internal/replay"
@@ -39,6 +40,7 @@ type settings struct {
 	Fleet     fleet.Config      `embed:"" group:"Pace"`
 	Lanes     consumer.Config   `embed:"" group:"Lanes"`
 	Telemetry telemetry.Config  `embed:"" group:"Telemetry"`
+	Gauges    gauges.Config     `embed:"" group:"Telemetry"`
 }
 
 type runCmd struct {
@@ -112,6 +114,7 @@ type worker struct {
 	meter  metric.MeterProvider
 	health *health // told once the worker takes events; may be nil
 	ready  func()  // called then; may be nil
+	quiet  bool    // no gauges of the whole deployment
 }
 
 // vendor is the client of the vendor. The transport is the network if it is nil. An
@@ -151,8 +154,17 @@ func serve(ctx context.Context, w worker) error {
 	}
 	run, runCtx := errgroup.WithContext(ctx)
 	run.Go(func() error {
-		return replay.Runner{Office: office, Name: workerName(), Log: w.log, Meter: w.meter.Meter("essworker/replay")}.Serve(runCtx)
+		return replay.Runner{Office: office, Name: workerName(), Log: w.log}.Serve(runCtx)
 	})
+	if !w.quiet {
+		run.Go(func() error {
+			g := gauges.Gauges{
+				Config: w.Gauges, JS: w.js, Topology: w.Topology.Names, Routes: routes, Office: office,
+				Meter: w.meter.Meter("essworker/gauges"), Log: w.log,
+			}
+			return g.Serve(runCtx, w.nc)
+		})
+	}
 	run.Go(func() error {
 		return consumer.Worker{
 			Config: w.Lanes, Topology: w.Topology, NC: w.nc, JS: w.js, Fleet: gates, Routes: routes,

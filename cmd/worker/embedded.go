@@ -81,6 +81,6 @@ func simulated(endpoint string) settings {
 func (e *embedded) silent(set settings, api *essapi.Client) worker {
 	return worker{
 		settings: set, api: api, nc: e.nc, js: e.js, log: slog.New(slog.DiscardHandler),
-		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(),
+		tracer: tracenoop.NewTracerProvider(), meter: metricnoop.NewMeterProvider(), quiet: true,
 	}
 }

@@ -64,10 +64,29 @@ func (b *broker) sync(ctx context.Context) {
 	}
 }
 
+// CheckMonitor says what is wrong with the URL of a server's monitoring; nil if nothing.
+func CheckMonitor(u *url.URL) error {
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%q must have a scheme, http or https, and a host", u.Redacted())
+	}
+	return nil
+}
+
+// SyncsAlways asks a server's monitoring, "http://host:8222", whether it puts each
+// message on the disk before it confirms it.
+func SyncsAlways(ctx context.Context, u *url.URL) (bool, error) {
+	m, err := monitor(ctx, u)
+	return m.Config.SyncAlways, err
+}
+
 // monitor asks one server.
-func (b *broker) monitor(ctx context.Context, u *url.URL) (m monitored, err error) {
+func (b *broker) monitor(ctx context.Context, u *url.URL) (monitored, error) {
 	ctx, cancel := b.patient(ctx)
 	defer cancel()
+	return monitor(ctx, u)
+}
+
+func monitor(ctx context.Context, u *url.URL) (m monitored, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("jsz").String()+"?config=true", nil)
 	if err != nil {
 		return m, err

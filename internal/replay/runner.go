@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/metric"
 )
 
 const (
@@ -36,7 +35,6 @@ type Runner struct {
 	Office *Office
 	Name   string // for people
 	Log    *slog.Logger
-	Meter  metric.Meter // may be nil
 }
 
 // Serve takes jobs that nobody runs, until ctx ends; those it has then are any other
@@ -53,15 +51,8 @@ func (r Runner) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen for jobs: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // it fails if the connection is closed
-	guard, err := newGuard(r.Office, r.Meter)
-	if err != nil {
-		return err
-	}
 	w := watch{Runner: r, signs: map[string]sign{}, mine: map[string]bool{}}
 	defer w.running.Wait()
-	if r.Meter != nil {
-		w.running.Go(func() { guard.watch(ctx) })
-	}
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	for {
