@@ -51,12 +51,16 @@ func (c *dlqDiscardCmd) Run(ctx context.Context, s streams) error {
 	if err := tellMissing(s, missing, len(ids)); err != nil {
 		return err
 	}
+	ids, busy, err := c.free(ctx, s, box, ids)
+	if err != nil {
+		return err
+	}
 	if c.broad() && len(ids) > 1 && !c.Yes {
 		fmt.Fprintf(s.err, "%s would be discarded. Nothing was done. To do it:\n  worker dlq discard %s --why %s --yes\n",
 			letters(len(ids)), strings.Join(c.words(), " "), shellQuote(c.Why))
 		return nil
 	}
-	moves := &moves{s: s, json: c.JSON, verb: "discarded", total: len(ids) + len(missing), failed: len(missing)}
+	moves := &moves{s: s, json: c.JSON, verb: "discarded", total: len(ids) + busy + len(missing), failed: busy + len(missing)}
 	act := audit.Action{Name: "letters.discard", What: c.what(), Count: len(ids), Why: c.Why}
 	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error {
 		return moves.run(ctx, ids, func(ctx context.Context, id uint64) (uint64, error) { return box.Discard(ctx, id, away) })

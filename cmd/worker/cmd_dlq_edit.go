@@ -71,7 +71,11 @@ func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 	if len(ids) > 1 && change == nil {
 		return exit{exitUsage, fmt.Errorf("group %s has %d letters: --patch changes them all, an editor one", c.ID, len(ids))}
 	}
-	e := &editing{s: s, cmd: c, box: box, trail: audit.Open(ctx, nc, box.JetStream(), c.Names), change: change, answers: bufio.NewReader(s.in)}
+	office, err := c.office(ctx, box)
+	if err != nil {
+		return err
+	}
+	e := &editing{s: s, cmd: c, office: office, box: box, trail: audit.Open(ctx, nc, box.JetStream(), c.Names), change: change, answers: bufio.NewReader(s.in)}
 	failed := 0
 	for _, id := range ids {
 		err := e.one(ctx, id)
@@ -113,6 +117,7 @@ type editing struct {
 	s       streams
 	cmd     *dlqEditCmd
 	box     *dlq.Box
+	office  *replay.Office
 	trail   *audit.Trail
 	change  []byte
 	answers *bufio.Reader
@@ -139,6 +144,9 @@ func (e *editing) one(ctx context.Context, id uint64) error {
 	}
 	if by := done[id]; by != "" {
 		return fmt.Errorf("event %s has succeeded already: worker dlq discard %d puts the letter away", mask.Text(by), id)
+	}
+	if err := e.free(ctx, id); err != nil {
+		return err
 	}
 	if v := replay.Prudent(l, time.Now()); v != replay.Eligible && !e.cmd.Force {
 		return fmt.Errorf("letter %d: %s", id, v.Means())
@@ -178,10 +186,22 @@ func (e *editing) one(ctx context.Context, id uint64) error {
 	return e.store(ctx, l, after, changes)
 }
 
+// free reports an error if a replay job may be putting the letter back just now.
+func (e *editing) free(ctx context.Context, id uint64) error {
+	jobs, err := e.office.Busy(ctx, "")
+	if err == nil && jobs[id] != "" {
+		err = underway(jobs[id], id)
+	}
+	return err
+}
+
 func (e *editing) store(ctx context.Context, l dlq.Letter, after []byte, changes []patch.Change) error {
 	line := editLine{ID: l.ID, Event: dlq.EditID(l), Cause: mask.Text(l.EventID)}
 	for _, c := range changes {
 		line.Fields = append(line.Fields, fieldName(c))
+	}
+	if err := e.free(ctx, l.ID); err != nil { // an editor may have been open for long
+		return err
 	}
 	act := audit.Action{
 		Name: "letters.edit", What: "letter " + strconv.FormatUint(l.ID, 10), Why: e.cmd.Why,

@@ -14,10 +14,7 @@ import (
 
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
-	"essworker/internal/handlers"
 	"essworker/internal/mask"
-	"essworker/internal/replay"
-	"essworker/internal/topology"
 )
 
 type dlqGroupsCmd struct {
@@ -73,7 +70,7 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 	if c.By != string(dlq.ByCause) {
 		return c.table(s, groups)
 	}
-	mended, err := mendedByGroup(ctx, box, c.Names)
+	mended, err := c.mendedByGroup(ctx, box)
 	if err != nil {
 		return err
 	}
@@ -96,9 +93,8 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 
 // mendedByGroup counts the replays that have succeeded, by the groups of their letters. The
 // letters are gone; the jobs know, for as long as they are kept.
-func mendedByGroup(ctx context.Context, box *dlq.Box, names topology.Names) (map[string]int, error) {
-	js := box.JetStream()
-	office, err := replay.Open(ctx, js.Conn(), js, names, handlers.Routes(nil, handlers.Defaults{}))
+func (c client) mendedByGroup(ctx context.Context, box *dlq.Box) (map[string]int, error) {
+	office, err := c.office(ctx, box)
 	if err != nil {
 		return nil, err
 	}

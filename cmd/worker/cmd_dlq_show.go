@@ -185,7 +185,7 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	if len(groups) == 0 {
 		return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", c.ID)}
 	}
-	mended, err := mendedByGroup(ctx, box, c.Names)
+	mended, err := c.mendedByGroup(ctx, box)
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,11 @@ func Amended(l Letter, data []byte) (Letter, error) {
 }
 
 // Edit puts a letter's event back with other data, and removes the letter once that is
-// confirmed stored. Cut off in between it may be called again: within the stream's
-// duplicate window nothing is stored twice, whether it was this edit, another or a
-// replay that came first, and later on there is one success for all edits of a letter,
-// which have one id. The error is ErrNoLetter if there is no such letter, and ErrPutBack
-// if somebody was faster.
+// confirmed stored. Cut off in between it may be called again: nothing is stored twice
+// while the event waits or the stream's duplicate window lasts, whether it was this edit,
+// another or a replay that came first, and later on there is one success for all edits of
+// a letter, which have one id. The error is ErrNoLetter if there is no such letter, and
+// ErrPutBack if somebody was faster.
 func (b *Box) Edit(ctx context.Context, id uint64, data []byte) (Replayed, error) {
 	l, err := b.Get(ctx, id)
 	if err != nil {
@@ -60,21 +60,29 @@ func (b *Box) Edit(ctx context.Context, id uint64, data []byte) (Replayed, error
 	if err != nil {
 		return Replayed{}, fmt.Errorf("edit letter %d: %w", id, err)
 	}
-	ack, err := b.js.PublishMsg(ctx, msg)
+	waiting, err := b.Underway(ctx, 0)
 	if err != nil {
-		return Replayed{}, fmt.Errorf("put the edited event of letter %d to %q: %w", id, msg.Subject, err)
+		return Replayed{}, fmt.Errorf("edit letter %d: %w", id, err)
 	}
-	if ack.Stream != b.topo.EventsStream() {
-		return Replayed{}, fmt.Errorf("edit letter %d: %q was stored in %q, which is not the events stream", id, msg.Subject, ack.Stream)
+	done := Replayed{waiting[ReplayID(l)], true}
+	if done.Seq == 0 {
+		ack, err := b.js.PublishMsg(ctx, msg)
+		if err != nil {
+			return Replayed{}, fmt.Errorf("put the edited event of letter %d to %q: %w", id, msg.Subject, err)
+		}
+		if ack.Stream != b.topo.EventsStream() {
+			return Replayed{}, fmt.Errorf("edit letter %d: %q was stored in %q, which is not the events stream", id, msg.Subject, ack.Stream)
+		}
+		done = Replayed{ack.Sequence, ack.Duplicate}
 	}
 	var other error
-	if ack.Duplicate {
-		other = b.same(ctx, ack.Sequence, amended)
+	if done.Duplicate {
+		other = b.same(ctx, done.Seq, amended)
 	}
 	if err := b.Remove(ctx, id); err != nil {
 		return Replayed{}, errors.Join(fmt.Errorf("remove letter %d after its edit: %w", id, err), other)
 	}
-	return Replayed{ack.Sequence, ack.Duplicate}, other
+	return done, other
 }
 
 // same reports ErrPutBack unless the event at a place is the amended one. Of one that is
