@@ -26,6 +26,7 @@ type dlqEditCmd struct {
 	client
 	ID    string `arg:"" help:"The letter's id; with --patch also a group's, for all of its letters."`
 	Patch string `help:"Change the data by a JSON merge patch (RFC 7386) instead of an editor; - is standard input." placeholder:"FILE"`
+	UpTo  uint64 `nonempty:"" help:"Of a group, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
 	Why   string `required:"" help:"Why; kept in the audit records with the names of the fields that changed." placeholder:"TEXT"`
 	Force bool   `help:"Also a letter that was replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
 	Yes   bool   `short:"y" help:"Do not ask before the edited event is put back."`
@@ -45,7 +46,7 @@ var errUnchanged = errors.New("nothing was changed: worker dlq replay puts the e
 // Run edits letters one by one.
 func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 	c.Why = strings.TrimSpace(c.Why)
-	picked := picked{Which: []string{c.ID}}
+	picked := picked{Which: []string{c.ID}, UpTo: c.UpTo}
 	if err := picked.usage(); err != nil {
 		return exit{exitUsage, err}
 	}
@@ -61,10 +62,7 @@ func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
-	ids, missing, err := picked.ids(ctx, box)
-	if err == nil {
-		err = tellMissing(s, missing, len(ids))
-	}
+	ids, _, err := picked.find(ctx, s, box)
 	if err != nil {
 		return err
 	}

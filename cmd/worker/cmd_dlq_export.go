@@ -47,16 +47,13 @@ func (c *dlqExportCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
-	ids, missing, err := c.ids(ctx, box)
+	ids, missing, err := c.find(ctx, s, box)
 	if err != nil {
 		return err
 	}
-	if err := tellMissing(s, missing, len(ids)); err != nil {
-		return err
-	}
-	act := audit.Action{Name: "letters.export", What: c.what(), Count: len(ids), Why: c.Why}
+	act := audit.Action{Name: "letters.export", What: c.frozen(ids[0], ids[len(ids)-1]).what(), Count: len(ids), Why: c.Why}
 	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error {
-		return c.write(ctx, s, box, ids, len(missing))
+		return c.write(ctx, s, box, ids, missing)
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,15 +23,19 @@ func putLetters(t *testing.T, b *natstest.Bed, n int) *dlq.Box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	marks, err := box.Marks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	const typ = "employee.onboarded"
-	for i := range n {
+	for i := marks.Letters; i < marks.Letters+uint64(n); i++ { //nolint:gosec // small
 		e := event.New(typ, "/test", fmt.Sprint("e", i), fmt.Appendf(nil, `{"userId":"u%d","openId":"n%d"}`, i, i))
 		header, data, err := event.Write(e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = box.Put(t.Context(), dlq.Failed{
-			Type: typ, Action: "BindEmployeeUserIdWithClientOpenId", Stream: b.Topology.EventsStream(), StreamSeq: uint64(1000 + i), //nolint:gosec // small
+			Type: typ, Action: "BindEmployeeUserIdWithClientOpenId", Stream: b.Topology.EventsStream(), StreamSeq: 1000 + i,
 			Stored: time.Now(), Deliveries: 1, Subject: b.Topology.EventSubject(typ), Header: header, Data: data, Event: e,
 			Fault: &fault.Error{Code: "InvalidParameter", Message: "no"}, Reason: fault.Rejected, Attempts: 1, FailedAt: time.Now(),
 		})
@@ -89,5 +94,53 @@ func TestDLQ_underway(t *testing.T) {
 	ids, err := box.IDs(t.Context(), dlq.Filter{})
 	if err != nil || fmt.Sprint(ids) != "[1 2]" {
 		t.Errorf("letters %v, %v, want those under way", ids, err)
+	}
+}
+
+// TestDLQ_frozen: the command that a plan prints does what the plan has said, whatever
+// has come meanwhile.
+func TestDLQ_frozen(t *testing.T) {
+	t.Parallel()
+	b := natstest.NewTCP(t, handlers.Types()...)
+	putLetters(t, b, 4) // and four more before each second command
+	for _, tt := range []struct{ plan, then, says string }{
+		{"dlq replay --all --limit=3", "--dry-run", "\n3 letters would be"},
+		{"dlq replay --all", "--dry-run", "\n8 letters would be"},
+		{"dlq discard --code=InvalidParameter --limit=2 --why=x", "", `^letter 11 discarded: now \d+\nletter 12 discarded: now \d+\n$`},
+		{"dlq discard --since=1h --why=x", "", `(?s)^letter 1 .*letter 16 discarded: now \d+\n$`},
+		{"dlq restore --reason=rejected --limit=2", "", `^letter 15 restored: now \d+\nletter 16 restored: now \d+\n$`},
+	} {
+		code, said := operator(t, b, strings.Fields(tt.plan)...)
+		_, printed, ok := strings.Cut(said, "To do it:\n  worker ")
+		if code != 0 || !ok {
+			t.Errorf("%s: exit code %d: %s", tt.plan, code, said)
+		}
+		putLetters(t, b, 4)
+		code, said = operator(t, b, strings.Fields(printed+tt.then)...)
+		if code != 0 || !regexp.MustCompile(tt.says).MatchString(said) {
+			t.Errorf("%s, and then %s: exit code %d: %s, want %q", tt.plan, printed, code, said, tt.says)
+		}
+	}
+}
+
+// TestDLQ_selection: what would select something else than was meant is refused.
+func TestDLQ_selection(t *testing.T) {
+	t.Parallel()
+	for line, says := range map[string]string{
+		"dlq discard --why=x --group= --limit=5":         "--group: is empty",
+		"dlq replay --yes --type=a.b --code=":            "--code: is empty",
+		"dlq replay --yes --reason=":                     "--reason: is empty",
+		"dlq export --event-id= --reveal --why=x":        "--event-id: is empty",
+		"dlq ls --group=":                                "--group: is empty",
+		"dlq replay --all --up-to=0":                     "--up-to: is empty",
+		"dlq replay 1 2 --up-to=1":                       "these letters are named by id",
+		"dlq discard 1 --from=1 --why=x":                 "these letters are named by id",
+		"dlq replay 1 --limit=1":                         "not both",
+		"dlq edit 1 --patch=/dev/null --why=x --up-to=3": "these letters are named by id",
+	} {
+		var out strings.Builder
+		if code := run(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &out); code != exitUsage || !strings.Contains(out.String(), says) {
+			t.Errorf("%s: exit code %d: %s\nwant 2, and %q", line, code, out.String(), says)
+		}
 	}
 }

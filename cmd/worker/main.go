@@ -83,6 +83,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if cmd != nil && cmd.Selected() != nil {
 		usage = cmd.Selected().FullPath() + " --help"
 	}
+	if err == nil {
+		err = emptied(cmd)
+	}
 	if err != nil {
 		return report(errOut, usage, err)
 	}
