@@ -20,7 +20,6 @@ import (
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
 	"essworker/internal/essapi"
-	"essworker/internal/handlers"
 	"essworker/internal/mask"
 	"essworker/schemas"
 )
@@ -222,10 +221,8 @@ func masked(h nats.Header, personal []string) nats.Header {
 
 // mend is the advice for a code.
 func mend(typ, code string) string {
-	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
-		if r.Type == typ {
-			return essapi.Mend(r.Action, code)
-		}
+	if action := routeOf(typ).Action; action != "" {
+		return essapi.Mend(action, code)
 	}
 	return ""
 }

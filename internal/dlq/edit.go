@@ -2,8 +2,11 @@ package dlq
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"essworker/internal/event"
 	"essworker/internal/fault"
@@ -100,4 +103,52 @@ func (b *Box) same(ctx context.Context, seq uint64, amended Letter) error {
 		return fmt.Errorf("letter %d: %w", amended.ID, ErrPutBack)
 	}
 	return nil
+}
+
+// endsMin and endsMax are how often it is looked for what became of edits: soon, and then
+// less often.
+const endsMin, endsMax = 50 * time.Millisecond, time.Second
+
+// EditsEnd waits until the edited events of letters have their results, and gives the
+// failures among them, by letter. Types gives the types of an event type's results.
+func (b *Box) EditsEnd(ctx context.Context, types func(typ string) (success, failure string), letters ...Letter) (map[uint64]event.Failure, error) {
+	ledger := stream.NewLookup(b.js.Conn(), b.topo.ResultsStream())
+	failures := map[uint64]event.Failure{}
+	open := slices.Clone(letters)
+	for pause := endsMin; ; pause = min(2*pause, endsMax) {
+		good, bad := map[uint64]string{}, map[uint64]string{}
+		var subjects []string
+		for _, l := range open {
+			key := event.Key(l.Source, EditID(l))
+			success, failure := types(l.Type)
+			good[l.ID], bad[l.ID] = b.topo.ResultSubject(success, key), b.topo.ResultSubject(failure, key)
+			subjects = append(subjects, good[l.ID], bad[l.ID])
+		}
+		found, err := ledger.Last(ctx, subjects...)
+		if err != nil {
+			return nil, fmt.Errorf("look for results: %w", err)
+		}
+		var still []Letter
+		for _, l := range open {
+			switch msg := found[bad[l.ID]]; {
+			case found[good[l.ID]] != nil:
+			case msg == nil:
+				still = append(still, l)
+			default:
+				var f event.Failure
+				if err := json.Unmarshal(msg.Data, &f); err != nil {
+					return nil, fmt.Errorf("read result %d: %w", msg.Sequence, err)
+				}
+				failures[l.ID] = f
+			}
+		}
+		if open = still; len(open) == 0 {
+			return failures, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
 }

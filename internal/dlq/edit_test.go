@@ -158,3 +158,34 @@ func TestSucceeded(t *testing.T) {
 		}
 	})
 }
+
+// TestEditsEnd waits for all of them, and tells why one has failed.
+func TestEditsEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		var letters []dlq.Letter
+		for range 3 {
+			letters = append(letters, p.get(p.put(p.failed())))
+		}
+		types := func(string) (string, string) { return "employee.bound", "employee.bind.failed" }
+		ended := func(n int, result, data string) {
+			key := event.Key("/hr", dlq.EditID(letters[n]))
+			if _, err := p.JS.Publish(t.Context(), p.Topology.ResultSubject(result, key), []byte(data)); err != nil {
+				t.Error(err)
+			}
+		}
+		start := time.Now()
+		time.AfterFunc(time.Minute, func() { ended(0, "employee.bound", "{}") })
+		time.AfterFunc(2*time.Minute, func() { ended(1, "employee.bind.failed", `{"reason":"rejected","code":"C","deadLetter":{"id":9}}`) })
+		time.AfterFunc(3*time.Minute, func() { ended(2, "employee.bound", "{}") })
+		got, err := p.box.EditsEnd(t.Context(), types, letters...)
+		want := map[uint64]event.Failure{letters[1].ID: {Reason: "rejected", Code: "C", DeadLetter: event.FailureLetter{ID: 9}}}
+		if d := cmp.Diff(want, got); d != "" || err != nil || time.Since(start) < 3*time.Minute {
+			t.Errorf("EditsEnd after %v (-want +got): %v\n%s", time.Since(start), err, d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := p.box.EditsEnd(ctx, types, p.get(p.put(p.failed()))); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("EditsEnd of one that does not end = %v, want that ctx has ended", err)
+		}
+	})
+}
