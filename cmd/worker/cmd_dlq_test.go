@@ -144,3 +144,15 @@ func TestDLQ_selection(t *testing.T) {
 		}
 	}
 }
+
+// TestDLQ_exportCounts: what was taken away meanwhile was not written.
+func TestDLQ_exportCounts(t *testing.T) {
+	t.Parallel()
+	b := natstest.NewTCP(t, handlers.Types()...)
+	box := putLetters(t, b, 1)
+	var out, errOut strings.Builder
+	err := (&dlqExportCmd{}).write(t.Context(), streams{nil, &out, &errOut}, box, []uint64{1, 2}, 0)
+	if exitCode(err) != exitPartly || errOut.String() != "1 letter exported\n" || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("write of a letter and one that is gone = %v, says %q, want one line and that it was one", err, errOut.String())
+	}
+}

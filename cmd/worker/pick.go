@@ -25,13 +25,18 @@ type picked struct {
 	UpTo  uint64   `nonempty:"" help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
 }
 
+// none reports whether nothing is selected.
+func (p picked) none() bool {
+	return len(p.Which) == 0 && p.Empty() && p.Limit == 0 && p.From == 0 && p.UpTo == 0 && !p.All
+}
+
 // usage refuses a selection that is none, or two.
 func (p picked) usage() error {
-	filtered, ranged := !p.Empty() || p.Limit > 0, p.From > 0 || p.UpTo > 0
+	filtered := !p.Empty() || p.Limit > 0
 	switch {
 	case len(p.Which) > 0 && (filtered || p.All):
 		return errors.New("name letters by id or group, or select them with filters or --all, not both")
-	case len(p.Which) == 0 && !filtered && !ranged && !p.All:
+	case p.none():
 		return errors.New("name letters by id or group, or select them with a filter such as --code, or --all")
 	}
 	for _, word := range p.Which {
@@ -39,7 +44,7 @@ func (p picked) usage() error {
 			return err
 		}
 	}
-	if ranged && !p.broad() {
+	if (p.From > 0 || p.UpTo > 0) && !p.broad() {
 		return errors.New("--from and --up-to are for groups and filters; these letters are named by id")
 	}
 	return nil

@@ -40,7 +40,10 @@ func TestDiscard_restore(t *testing.T) {
 				t.Errorf("letters %v are left", ids)
 			}
 			l, err := d.Get(t.Context(), away)
-			if diff := cmp.Diff(want, l, cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored")); diff != "" || err != nil {
+			if l.Moved != id {
+				t.Errorf("the discarded letter says that it was letter %d, want %d", l.Moved, id)
+			}
+			if diff := cmp.Diff(want, l, cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored", "Moved")); diff != "" || err != nil {
 				t.Errorf("discarded letter (-want +got): %v\n%s", err, diff)
 			}
 			if _, err := p.box.Discard(t.Context(), id, d); !errors.Is(err, dlq.ErrNoLetter) {
@@ -49,7 +52,7 @@ func TestDiscard_restore(t *testing.T) {
 			if id, err = d.Restore(t.Context(), away, p.box); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, p.get(id), cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored")); diff != "" {
+			if diff := cmp.Diff(want, p.get(id), cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored", "Moved")); diff != "" {
 				t.Errorf("restored letter (-want +got):\n%s", diff)
 			}
 			if n := p.count("ESS_DISCARDED"); n != 0 {
