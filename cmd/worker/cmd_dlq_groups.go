@@ -75,6 +75,9 @@ func (c *dlqGroupsCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	for i, g := range groups {
+		if g.Note.Unread {
+			fmt.Fprintf(s.err, "worker: the note on group %s cannot be read; worker dlq ack or reopen replaces it\n", g.ID)
+		}
 		if c.JSON {
 			err = printJSON(s.out, groupLineOf(g, mended[g.ID]))
 		} else {
