@@ -149,6 +149,24 @@ func TestCheck_sound(t *testing.T) {
 	})
 }
 
+// TestCheck_edits: a failed event is not lost whose edit has ended, whatever the number of
+// the replay that the edit was.
+func TestCheck_edits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		for _, n := range []int{1, 16, 17, 400} {
+			for _, result := range []string{"employee.bound", "employee.bind.failed"} {
+				gone, e := b.letter()
+				b.removed(gone)
+				edited := event.New(typ, e.Source(), dlq.EditPrefix(e.Source(), e.ID())+fmt.Sprint(n), nil)
+				b.result(result, edited, `{"userId":"u","openId":"o","deadLetter":{"id":0}}`)
+			}
+		}
+		if found := b.check(); len(found) > 0 {
+			t.Errorf("found %+v, want nothing", found)
+		}
+	})
+}
+
 // TestCheck_stranded finds one of each kind, and mends what can be mended.
 func TestCheck_stranded(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
