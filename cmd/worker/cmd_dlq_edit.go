@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
 	"essworker/internal/mask"
@@ -24,7 +25,7 @@ import (
 
 type dlqEditCmd struct {
 	client
-	ID    string `arg:"" help:"The letter's id; with --patch also a group's, for all of its letters."`
+	ID    string `arg:"" name:"ID" help:"The letter's id; with --patch also a group's, for all of its letters."`
 	Patch string `help:"Change the data by a JSON merge patch (RFC 7386) instead of an editor; - is standard input." placeholder:"FILE"`
 	UpTo  uint64 `nonempty:"" help:"Of a group, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
 	Why   string `required:"" help:"Why; kept in the audit records with the names of the fields that changed." placeholder:"TEXT"`
@@ -84,7 +85,7 @@ func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 	case !c.Yes:
 		return e.plan(ctx, ids, picked.frozen(ids[0], ids[len(ids)-1]))
 	}
-	return e.many(ctx, ids)
+	return e.many(ctx, ids, picked.frozen(ids[0], ids[len(ids)-1]))
 }
 
 // readPatch gives the merge patch; nil if an editor is meant.
@@ -112,6 +113,7 @@ type editing struct {
 	trail   *audit.Trail
 	change  []byte
 	answers *bufio.Reader
+	bar     *progressbar.ProgressBar // of several letters
 }
 
 // editLine is one line of dlq edit --json.
@@ -221,24 +223,37 @@ func (e *editing) free(ctx context.Context, id uint64) error {
 	return err
 }
 
-// store puts an edited event back.
-func (e *editing) store(ctx context.Context, d draft) (editLine, error) {
-	line := editLine{ID: d.ID, Event: dlq.EditID(d.Letter), Cause: mask.Text(d.EventID)}
-	for _, c := range d.changes {
-		line.Fields = append(line.Fields, fieldName(c))
-	}
+// store puts an edited event back, and records it.
+func (e *editing) store(ctx context.Context, d draft) (line editLine, err error) {
 	if err := e.free(ctx, d.ID); err != nil { // an editor may have been open for long
 		return line, err
 	}
-	act := audit.Action{
-		Name: "letters.edit", What: "letter " + strconv.FormatUint(d.ID, 10), Why: e.cmd.Why,
-		After: mask.Cut("changed "+strings.Join(line.Fields, ", "), 512),
-	}
+	act := e.action("letter "+strconv.FormatUint(d.ID, 10), 0, d.changes)
 	return line, e.trail.Do(ctx, act, func(ctx context.Context) error {
-		r, err := e.box.Edit(ctx, d.ID, d.after)
-		line.Seq = r.Seq
+		line, err = e.putBack(ctx, d)
 		return err
 	})
+}
+
+// action is what is recorded: which fields, never values.
+func (e *editing) action(what string, count int, changes []patch.Change) audit.Action {
+	return audit.Action{
+		Name: "letters.edit", What: what, Count: count, Why: e.cmd.Why,
+		After: mask.Cut("changed "+strings.Join(fieldNames(changes), ", "), 512),
+	}
+}
+
+// putBack stores an edited event in the place of its letter.
+func (e *editing) putBack(ctx context.Context, d draft) (editLine, error) {
+	r, err := e.box.Edit(ctx, d.ID, d.after)
+	return editLine{ID: d.ID, Event: dlq.EditID(d.Letter), Cause: mask.Text(d.EventID), Seq: r.Seq, Fields: fieldNames(d.changes)}, err
+}
+
+func fieldNames(changes []patch.Change) (names []string) {
+	for _, c := range changes {
+		names = append(names, fieldName(c))
+	}
+	return names
 }
 
 // fieldName is a changed field as it may be shown: a name may be anybody's text.
@@ -271,42 +286,4 @@ func maskedValue(value string, personal []string) string {
 		return fmt.Sprintf("%d bytes that are not JSON", len(value))
 	}
 	return maskedJSON([]byte(value), personal)
-}
-
-// ask reports whether the answer begins with the given letter.
-func (e *editing) ask(question, yes string) bool {
-	fmt.Fprint(e.s.err, question)
-	answer, _ := e.answers.ReadString('\n') // the end of the input is an answer too
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), yes)
-}
-
-// editor has the data edited until it fits its schema, or the operator gives up.
-func (e *editing) editor(ctx context.Context, l dlq.Letter, before []byte) ([]byte, error) {
-	text := []byte(indent(string(before)) + "\n")
-	for {
-		edited, err := edit(ctx, e.s, text)
-		if err != nil {
-			return nil, err
-		}
-		after := bytes.TrimSpace(edited)
-		var b bytes.Buffer
-		if json.Compact(&b, after) == nil {
-			after = b.Bytes()
-		}
-		if len(patch.Changes(before, after)) == 0 {
-			return nil, errUnchanged
-		}
-		_, wrong := dlq.Amended(l, after)
-		if wrong == nil {
-			return after, nil
-		}
-		if !isTerminal(e.s.in) {
-			return nil, wrong
-		}
-		fmt.Fprintln(e.s.err, "worker:", mask.Text(wrong.Error()))
-		if e.ask("Edit again? [Y/n] ", "n") {
-			return nil, errors.New("nothing was done")
-		}
-		text = edited
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"essworker/internal/dlq"
 	"essworker/internal/mask"
+	"essworker/internal/patch"
 )
 
 // editStages is how many letters are edited together, one stage after the other; the last
@@ -56,15 +57,30 @@ func (e *editing) stays(id uint64, why error) {
 	if !strings.HasPrefix(text, fmt.Sprintf("letter %d: ", id)) {
 		text = fmt.Sprintf("letter %d: %s", id, text)
 	}
-	fmt.Fprintln(e.s.err, "worker:", text)
+	e.say("worker: " + text)
 }
 
-// many edits letters in stages, and stops when one of them fails again: the patch is not
-// what mends the cause. Interrupted, it leaves the rest alone.
-func (e *editing) many(ctx context.Context, ids []uint64) error {
+// say prints a line in place of the bar, which comes again by itself.
+func (e *editing) say(line string) {
+	if e.bar != nil {
+		_ = e.bar.Clear() // what cannot be cleared stands above the line
+	}
+	fmt.Fprintln(e.s.err, line)
+}
+
+// many edits several letters, which is one change on record.
+func (e *editing) many(ctx context.Context, ids []uint64, sel picked) error {
 	ctx, stop := quietSignals(ctx)
 	defer stop()
-	bar := newBar(e.s, len(ids), "editing")
+	e.bar = newBar(e.s, len(ids), "editing")
+	act := e.action(sel.what(), len(ids), patch.Changes([]byte("{}"), e.change))
+	return e.trail.Do(ctx, act, func(ctx context.Context) error { return e.stages(ctx, ids) })
+}
+
+// stages edits letters in stages, and stops when one of them fails again: the patch is not
+// what mends the cause. Interrupted, it leaves the rest alone.
+func (e *editing) stages(ctx context.Context, ids []uint64) error {
+	defer func() { _ = e.bar.Finish() }()
 	left, stored, stayed := ids, 0, 0
 	for stage := 0; len(left) > 0 && ctx.Err() == nil; stage++ {
 		var sent []dlq.Letter
@@ -72,7 +88,7 @@ func (e *editing) many(ctx context.Context, ids []uint64) error {
 		for len(left) > 0 && len(sent) < editStages[min(stage, len(editStages)-1)] && ctx.Err() == nil {
 			id := left[0]
 			left = left[1:]
-			_ = bar.Add(1)
+			_ = e.bar.Add(1) // a bar that cannot be drawn is no reason to stop
 			line, l, err := e.put(context.WithoutCancel(ctx), id)
 			if err != nil {
 				stayed++
@@ -83,15 +99,14 @@ func (e *editing) many(ctx context.Context, ids []uint64) error {
 		}
 		stored += len(sent)
 		if stage < len(editStages)-1 && len(sent) > 0 {
-			fmt.Fprintf(e.s.err, "%s put back; waiting for what becomes of it\n", letters(stored))
+			e.say(letters(stored) + " put back; waiting for what becomes of it")
 		}
 		failed, err := e.outcomes(ctx, sent, lines)
 		if err != nil || failed > 0 {
-			_ = bar.Finish()
 			return e.stopped(ctx, stored, failed, len(left), err)
 		}
 	}
-	_ = bar.Finish()
+	_ = e.bar.Finish()
 	if !e.cmd.JSON && stored > 0 {
 		fmt.Fprintf(e.s.out, "%s put back edited and succeeded\n", letters(stored))
 	}
@@ -110,7 +125,7 @@ func (e *editing) put(ctx context.Context, id uint64) (editLine, dlq.Letter, err
 	if err != nil {
 		return editLine{}, d.Letter, err
 	}
-	line, err := e.store(ctx, d)
+	line, err := e.putBack(ctx, d)
 	return line, d.Letter, err
 }
 
@@ -124,7 +139,7 @@ func (e *editing) outcomes(ctx context.Context, sent []dlq.Letter, lines []editL
 		line.Outcome = "succeeded"
 		if f, bad := failures[line.ID]; bad {
 			line.Outcome = "failed"
-			fmt.Fprintf(e.s.err, "worker: letter %d: failed again, now letter %d: %s: %s\n", line.ID, f.DeadLetter.ID, f.Reason, mask.Text(cause(f.Code, f.Message)))
+			e.say(fmt.Sprintf("worker: letter %d: failed again, now letter %d: %s: %s", line.ID, f.DeadLetter.ID, f.Reason, mask.Text(cause(f.Code, f.Message))))
 		}
 		if e.cmd.JSON {
 			if err := printJSON(e.s.out, line); err != nil {

@@ -20,7 +20,7 @@ import (
 
 type dlqImportCmd struct {
 	client
-	File string `arg:"" help:"What dlq export has written; - is standard input."`
+	File string `arg:"" name:"FILE" help:"What dlq export has written; - is standard input."`
 	Why  string `help:"Why; kept in the audit records." placeholder:"TEXT"`
 	JSON bool   `help:"One JSON object a line for each letter."`
 }

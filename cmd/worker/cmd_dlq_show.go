@@ -23,11 +23,18 @@ import (
 
 type dlqShowCmd struct {
 	client
-	ID        string `arg:"" help:"The letter's id, as dlq ls prints it, or a group's, as dlq groups does."`
+	ID        string `arg:"" name:"ID" help:"The letter's id, as dlq ls prints it, or a group's, as dlq groups does."`
 	Discarded bool   `help:"A discarded letter, by its id of dlq ls --discarded."`
 	Reveal    bool   `help:"Print the data and headers whole, personal data too; needs --why."`
 	Why       string `help:"Why the data is needed; kept in the audit records." placeholder:"TEXT"`
 	JSON      bool   `help:"One JSON object."`
+}
+
+// Help says what there is to see.
+func (dlqShowCmd) Help() string {
+	return `Why its event failed and what usually mends that, what happened to it and what
+was done about it, the event itself with personal data masked, and the commands
+that come next.`
 }
 
 // Run prints one letter, or one group.
@@ -156,7 +163,13 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	w.field("why", "%s", cause(g.Code, g.Message))
 	w.field("mend", "%s", advice)
 	w.field("newest", "%s", strings.Trim(fmt.Sprint(g.Newest), "[]"))
-	w.field("next", "worker dlq show %d, worker dlq replay --group %s", g.Newest[len(g.Newest)-1], c.ID)
+	w.field("next", "%s", strings.Join([]string{
+		fmt.Sprintf("worker dlq show %d  # the newest of them", g.Newest[len(g.Newest)-1]),
+		"worker dlq ack " + c.ID + " --why TEXT  # you see to it",
+		"worker dlq replay " + c.ID + "  # the plan",
+		"worker dlq edit " + c.ID + " --patch FILE --why TEXT",
+		"worker dlq discard " + c.ID + " --why TEXT",
+	}, "\n"))
 	return w.err
 }
 
