@@ -101,7 +101,7 @@ func (v letterView) print(out io.Writer) error {
 	for _, m := range v.line() {
 		w.field(m.name, "%s %s", at(m.at), m.text)
 	}
-	w.field("by", "%s", v.Worker)
+	w.field("worker", "%s", v.Worker)
 	for _, name := range slices.Sorted(maps.Keys(v.header)) {
 		w.field("header", "%s: %s", name, strings.Join(v.header[name], ", "))
 	}

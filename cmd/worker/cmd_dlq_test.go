@@ -28,7 +28,7 @@ func putLetters(t *testing.T, b *natstest.Bed, n int) *dlq.Box {
 		t.Fatal(err)
 	}
 	const typ = "employee.onboarded"
-	for i := marks.Letters; i < marks.Letters+uint64(n); i++ { //nolint:gosec // small
+	for i := marks.Letters; i < marks.Letters+uint64(n); i++ {
 		e := event.New(typ, "/test", fmt.Sprint("e", i), fmt.Appendf(nil, `{"userId":"u%d","openId":"n%d"}`, i, i))
 		header, data, err := event.Write(e)
 		if err != nil {

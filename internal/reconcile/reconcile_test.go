@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,7 +158,7 @@ func TestCheck_edits(t *testing.T) {
 			for _, result := range []string{"employee.bound", "employee.bind.failed"} {
 				gone, e := b.letter()
 				b.removed(gone)
-				edited := event.New(typ, e.Source(), dlq.EditPrefix(e.Source(), e.ID())+fmt.Sprint(n), nil)
+				edited := event.New(typ, e.Source(), dlq.EditPrefix(e.Source(), e.ID())+strconv.Itoa(n), nil)
 				b.result(result, edited, `{"userId":"u","openId":"o","deadLetter":{"id":0}}`)
 			}
 		}
