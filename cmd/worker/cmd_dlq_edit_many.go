@@ -99,7 +99,7 @@ func (e *editing) stages(ctx context.Context, ids []uint64) error {
 		}
 		stored += len(sent)
 		if stage < len(editStages)-1 && len(sent) > 0 {
-			e.say(letters(stored) + " put back; waiting for what becomes of it")
+			e.say(letters(stored) + " put back; waiting for what becomes of it (Ctrl-C leaves the rest)")
 		}
 		failed, err := e.outcomes(ctx, sent, lines)
 		if err != nil || failed > 0 {

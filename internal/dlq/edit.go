@@ -48,8 +48,8 @@ func Amended(l Letter, data []byte) (Letter, error) {
 // confirmed stored. Cut off in between it may be called again: nothing is stored twice
 // while the event waits or the stream's duplicate window lasts, whether it was this edit,
 // another or a replay that came first, and later on there is one success for all edits of
-// a letter, which have one id. The error is ErrNoLetter if there is no such letter, and
-// ErrPutBack if somebody was faster.
+// a letter, which have one id. It reads the events that wait. The error is ErrNoLetter if
+// there is no such letter, and ErrPutBack if somebody was faster.
 func (b *Box) Edit(ctx context.Context, id uint64, data []byte) (Replayed, error) {
 	l, err := b.Get(ctx, id)
 	if err != nil {
