@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"essworker/internal/dlq"
+	"essworker/internal/event"
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
 )
@@ -101,11 +102,14 @@ func (c *dlqLsCmd) Run(ctx context.Context, s streams) error {
 func cause(code, message string) string { return strings.TrimSpace(code + " " + message) }
 
 // successOf is the success result of an event type.
-func successOf(typ string) string {
+func successOf(typ string) string { return routeOf(typ).Success }
+
+// routeOf is what becomes of an event type; that of one that nobody handles is empty.
+func routeOf(typ string) event.Route {
 	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
 		if r.Type == typ {
-			return r.Success
+			return r
 		}
 	}
-	return ""
+	return event.Route{}
 }

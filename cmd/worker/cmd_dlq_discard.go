@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -44,20 +43,21 @@ func (c *dlqDiscardCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return notSetUp(err)
 	}
-	ids, missing, err := c.ids(ctx, box)
+	ids, missing, err := c.find(ctx, s, box)
 	if err != nil {
 		return err
 	}
-	if err := tellMissing(s, missing, len(ids)); err != nil {
+	sel := c.frozen(ids[0], ids[len(ids)-1])
+	ids, busy, err := c.free(ctx, s, box, ids)
+	if err != nil {
 		return err
 	}
 	if c.broad() && len(ids) > 1 && !c.Yes {
-		fmt.Fprintf(s.err, "%s would be discarded. Nothing was done. To do it:\n  worker dlq discard %s --why %s --yes\n",
-			letters(len(ids)), strings.Join(c.words(), " "), shellQuote(c.Why))
+		planned(s, letters(len(ids))+" would be discarded", "discard", sel, c.Why)
 		return nil
 	}
-	moves := &moves{s: s, json: c.JSON, verb: "discarded", total: len(ids) + len(missing), failed: len(missing)}
-	act := audit.Action{Name: "letters.discard", What: c.what(), Count: len(ids), Why: c.Why}
+	moves := &moves{s: s, json: c.JSON, verb: "discarded", total: len(ids) + busy + missing, failed: busy + missing}
+	act := audit.Action{Name: "letters.discard", What: sel.what(), Count: len(ids), Why: c.Why}
 	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error {
 		return moves.run(ctx, ids, func(ctx context.Context, id uint64) (uint64, error) { return box.Discard(ctx, id, away) })
 	})
@@ -65,13 +65,24 @@ func (c *dlqDiscardCmd) Run(ctx context.Context, s streams) error {
 
 type dlqRestoreCmd struct {
 	client
-	IDs  []uint64 `arg:"" name:"ID" help:"Discarded letters, by the ids of dlq ls --discarded."`
-	Why  string   `help:"Why; kept in the audit records." placeholder:"TEXT"`
-	JSON bool     `help:"One JSON object a line for each letter."`
+	picked
+	Why  string `help:"Why; kept in the audit records." placeholder:"TEXT"`
+	Yes  bool   `short:"y" help:"Restore what a group or a filter stands for without stopping at the plan."`
+	JSON bool   `help:"One JSON object a line for each letter."`
+}
+
+// Help says whose ids are meant.
+func (dlqRestoreCmd) Help() string {
+	return `Discarded letters have ids of their own: worker dlq ls --discarded lists them.
+Restored, a letter has another one again.`
 }
 
 // Run brings discarded letters back.
 func (c *dlqRestoreCmd) Run(ctx context.Context, s streams) error {
+	if err := c.usage(); err != nil {
+		return exit{exitUsage, err}
+	}
+	c.Why = strings.TrimSpace(c.Why)
 	nc, box, err := c.box(ctx)
 	if err != nil {
 		return err
@@ -81,27 +92,29 @@ func (c *dlqRestoreCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return notSetUp(err)
 	}
-	var which []string
-	for _, id := range c.IDs {
-		which = append(which, strconv.FormatUint(id, 10))
-	}
-	ids, missing, err := picked{Which: which}.ids(ctx, away)
+	ids, missing, err := c.find(ctx, s, away)
 	if err != nil {
 		return err
 	}
-	for _, m := range missing {
-		fmt.Fprintf(s.err, "worker: no discarded %s\n", m)
+	sel := c.frozen(ids[0], ids[len(ids)-1])
+	if c.broad() && len(ids) > 1 && !c.Yes {
+		planned(s, letters(len(ids))+" would be restored", "restore", sel, c.Why)
+		return nil
 	}
-	if len(ids) == 0 {
-		return exit{exitNoMatch, errors.New("no discarded letter matches: worker dlq ls --discarded lists what there is")}
-	}
-	moves := &moves{s: s, json: c.JSON, verb: "restored", total: len(ids) + len(missing), failed: len(missing)}
-	act := audit.Action{
-		Name: "letters.restore", What: "discarded " + picked{Which: which}.what(), Count: len(ids), Why: cmp.Or(strings.TrimSpace(c.Why), "not said"),
-	}
+	moves := &moves{s: s, json: c.JSON, verb: "restored", total: len(ids) + missing, failed: missing}
+	act := audit.Action{Name: "letters.restore", What: "discarded " + sel.what(), Count: len(ids), Why: cmp.Or(c.Why, "not said")}
 	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error {
 		return moves.run(ctx, ids, func(ctx context.Context, id uint64) (uint64, error) { return away.Restore(ctx, id, box) })
 	})
+}
+
+// planned says what a command would do, and prints the one that does it, to these letters.
+func planned(s streams, what, command string, sel picked, why string) {
+	words := append([]string{"worker dlq", command}, sel.words()...)
+	if why != "" {
+		words = append(words, "--why", shellQuote(why))
+	}
+	fmt.Fprintf(s.err, "%s. Nothing was done. To do it:\n  %s --yes\n", what, strings.Join(words, " "))
 }
 
 // moves carries letters from one shelf to the other and tells where they are now.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
 	"essworker/internal/mask"
@@ -24,19 +25,22 @@ import (
 
 type dlqEditCmd struct {
 	client
-	ID    string `arg:"" help:"The letter's id; with --patch also a group's, for all of its letters."`
+	ID    string `arg:"" name:"ID" help:"The letter's id; with --patch also a group's, for all of its letters."`
 	Patch string `help:"Change the data by a JSON merge patch (RFC 7386) instead of an editor; - is standard input." placeholder:"FILE"`
+	UpTo  uint64 `nonempty:"" help:"Of a group, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
 	Why   string `required:"" help:"Why; kept in the audit records with the names of the fields that changed." placeholder:"TEXT"`
 	Force bool   `help:"Also a letter that was replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
-	Yes   bool   `short:"y" help:"Do not ask before the edited event is put back."`
+	Yes   bool   `short:"y" help:"Do not ask before the edited event is put back, nor stop at the plan of a group."`
 	JSON  bool   `help:"One JSON object a line for each letter."`
 }
 
 // Help says what an edit is.
 func (dlqEditCmd) Help() string {
-	return `The event's data opens in $VISUAL or $EDITOR, personal data too, is checked against its
-schema and put back as an event of its own: with a new id, the old one as causationid,
-and everything else as it was. The letter leaves once that is stored.`
+	return `The event's data opens in $VISUAL or $EDITOR, personal data too, is checked
+against its schema and put back as an event of its own: with a new id, the old
+one as causationid, and everything else as it was. The letter leaves once that
+is stored. Of a group, --patch edits one letter, then five, then twenty at a
+time, waits each time for what becomes of them, and stops when one fails again.`
 }
 
 // errUnchanged says that an edit has changed nothing.
@@ -45,7 +49,7 @@ var errUnchanged = errors.New("nothing was changed: worker dlq replay puts the e
 // Run edits letters one by one.
 func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 	c.Why = strings.TrimSpace(c.Why)
-	picked := picked{Which: []string{c.ID}}
+	picked := picked{Which: []string{c.ID}, UpTo: c.UpTo}
 	if err := picked.usage(); err != nil {
 		return exit{exitUsage, err}
 	}
@@ -61,35 +65,27 @@ func (c *dlqEditCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
-	ids, missing, err := picked.ids(ctx, box)
-	if err == nil {
-		err = tellMissing(s, missing, len(ids))
-	}
+	ids, _, err := picked.find(ctx, s, box)
 	if err != nil {
 		return err
 	}
 	if len(ids) > 1 && change == nil {
 		return exit{exitUsage, fmt.Errorf("group %s has %d letters: --patch changes them all, an editor one", c.ID, len(ids))}
 	}
-	e := &editing{s: s, cmd: c, box: box, trail: audit.Open(ctx, nc, box.JetStream(), c.Names), change: change, answers: bufio.NewReader(s.in)}
-	failed := 0
-	for _, id := range ids {
-		err := e.one(ctx, id)
-		if err != nil && len(ids) == 1 {
-			return err
-		}
-		if err != nil {
-			failed++
-			fmt.Fprintf(s.err, "worker: letter %d: %s\n", id, mask.Text(err.Error()))
-		}
+	office, err := c.office(ctx, box)
+	if err != nil {
+		return err
 	}
-	if failed > 0 {
-		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, len(ids))}
+	e := &editing{s: s, cmd: c, box: box, office: office, trail: audit.Open(ctx, nc, box.JetStream(), c.Names), change: change, answers: bufio.NewReader(s.in)}
+	switch {
+	case len(ids) == 1:
+		return e.one(ctx, ids[0])
+	case change == nil:
+		return exit{exitUsage, fmt.Errorf("group %s has %d letters: --patch changes them all, an editor one", c.ID, len(ids))}
+	case !c.Yes:
+		return e.plan(ctx, ids, picked.frozen(ids[0], ids[len(ids)-1]))
 	}
-	if e.planned > 0 {
-		fmt.Fprintf(s.err, "%s would be put back edited. Nothing was done. The same with --yes does it\n", letters(e.planned))
-	}
-	return nil
+	return e.many(ctx, ids, picked.frozen(ids[0], ids[len(ids)-1]))
 }
 
 // readPatch gives the merge patch; nil if an editor is meant.
@@ -113,39 +109,61 @@ type editing struct {
 	s       streams
 	cmd     *dlqEditCmd
 	box     *dlq.Box
+	office  *replay.Office
 	trail   *audit.Trail
 	change  []byte
 	answers *bufio.Reader
-	planned int
+	bar     *progressbar.ProgressBar // of several letters
 }
 
 // editLine is one line of dlq edit --json.
 type editLine struct {
-	ID     uint64   `json:"id"`
-	Event  string   `json:"eventId"` // of the edited event
-	Cause  string   `json:"causationid"`
-	Seq    uint64   `json:"seq"`
-	Fields []string `json:"fields"`
+	ID      uint64   `json:"id"`
+	Event   string   `json:"eventId"` // of the edited event
+	Cause   string   `json:"causationid"`
+	Seq     uint64   `json:"seq"`
+	Fields  []string `json:"fields"`
+	Outcome string   `json:"outcome,omitempty"` // of several letters, whose outcomes are waited for: succeeded or failed
 }
 
 func (e *editing) one(ctx context.Context, id uint64) error {
-	l, err := e.box.Get(ctx, id)
+	d, err := e.draft(ctx, id)
 	if err != nil {
 		return err
 	}
-	done, err := e.box.Succeeded(ctx, successOf, l)
+	e.show(d)
+	switch {
+	case e.cmd.Yes:
+	case !isTerminal(e.s.in) || e.cmd.Patch == "-":
+		fmt.Fprintln(e.s.err, "1 letter would be put back edited. Nothing was done. The same with --yes does it")
+		return nil
+	case !e.ask(fmt.Sprintf("Put the edited event back and remove letter %d? [y/N] ", id), "y"):
+		return errors.New("nothing was done")
+	}
+	line, err := e.store(ctx, d)
 	if err != nil {
 		return err
 	}
-	if by := done[id]; by != "" {
-		return fmt.Errorf("event %s has succeeded already: worker dlq discard %d puts the letter away", mask.Text(by), id)
+	if e.cmd.JSON {
+		return printJSON(e.s.out, line)
 	}
-	if v := replay.Prudent(l, time.Now()); v != replay.Eligible && !e.cmd.Force {
-		return fmt.Errorf("letter %d: %s", id, v.Means())
-	}
-	before, err := dlq.Editable(l)
+	_, err = fmt.Fprintf(e.s.out, "letter %d: put back as event %s\n", id, line.Event)
+	return err
+}
+
+// draft is a letter whose event has other data, which fits.
+type draft struct {
+	dlq.Letter
+
+	after   []byte
+	changes []patch.Change
+}
+
+// draft edits a letter without putting it back. The error says why it may not be edited.
+func (e *editing) draft(ctx context.Context, id uint64) (draft, error) {
+	l, before, err := e.editable(ctx, id)
 	if err != nil {
-		return err
+		return draft{}, err
 	}
 	var after []byte
 	if e.change != nil {
@@ -165,41 +183,77 @@ func (e *editing) one(ctx context.Context, id uint64) error {
 		})
 	}
 	if err != nil {
-		return err
+		return draft{}, err
 	}
 	changes := patch.Changes(before, after)
 	if len(changes) == 0 || after == nil {
-		return errUnchanged
+		return draft{}, errUnchanged
 	}
-	e.show(l, after, changes)
-	if ok, err := e.agreed(id); !ok || err != nil {
-		return err
-	}
-	return e.store(ctx, l, after, changes)
+	return draft{l, after, changes}, nil
 }
 
-func (e *editing) store(ctx context.Context, l dlq.Letter, after []byte, changes []patch.Change) error {
-	line := editLine{ID: l.ID, Event: dlq.EditID(l), Cause: mask.Text(l.EventID)}
-	for _, c := range changes {
-		line.Fields = append(line.Fields, fieldName(c))
+// editable gives a letter and its event's data, if it may be edited.
+func (e *editing) editable(ctx context.Context, id uint64) (l dlq.Letter, data []byte, err error) {
+	if l, err = e.box.Get(ctx, id); err != nil {
+		return l, nil, err
 	}
-	act := audit.Action{
-		Name: "letters.edit", What: "letter " + strconv.FormatUint(l.ID, 10), Why: e.cmd.Why,
-		After: mask.Cut("changed "+strings.Join(line.Fields, ", "), 512),
+	done, err := e.box.Succeeded(ctx, successOf, l)
+	if err != nil {
+		return l, nil, err
 	}
-	err := e.trail.Do(ctx, act, func(ctx context.Context) error {
-		r, err := e.box.Edit(ctx, l.ID, after)
-		line.Seq = r.Seq
+	if by := done[id]; by != "" {
+		return l, nil, fmt.Errorf("event %s has succeeded already: worker dlq discard %d puts the letter away", mask.Text(by), id)
+	}
+	if err := e.free(ctx, id); err != nil {
+		return l, nil, err
+	}
+	if v := replay.Prudent(l, time.Now()); v != replay.Eligible && !e.cmd.Force {
+		return l, nil, fmt.Errorf("letter %d: %s", id, v.Means())
+	}
+	data, err = dlq.Editable(l)
+	return l, data, err
+}
+
+// free reports an error if a replay job may be putting the letter back just now.
+func (e *editing) free(ctx context.Context, id uint64) error {
+	jobs, err := e.office.Busy(ctx, "")
+	if err == nil && jobs[id] != "" {
+		err = underway(jobs[id], id)
+	}
+	return err
+}
+
+// store puts an edited event back, and records it.
+func (e *editing) store(ctx context.Context, d draft) (line editLine, err error) {
+	if err := e.free(ctx, d.ID); err != nil { // an editor may have been open for long
+		return line, err
+	}
+	act := e.action("letter "+strconv.FormatUint(d.ID, 10), 0, d.changes)
+	return line, e.trail.Do(ctx, act, func(ctx context.Context) error {
+		line, err = e.putBack(ctx, d)
 		return err
 	})
-	if err != nil {
-		return err
+}
+
+// action is what is recorded: which fields, never values.
+func (e *editing) action(what string, count int, changes []patch.Change) audit.Action {
+	return audit.Action{
+		Name: "letters.edit", What: what, Count: count, Why: e.cmd.Why,
+		After: mask.Cut("changed "+strings.Join(fieldNames(changes), ", "), 512),
 	}
-	if e.cmd.JSON {
-		return printJSON(e.s.out, line)
+}
+
+// putBack stores an edited event in the place of its letter.
+func (e *editing) putBack(ctx context.Context, d draft) (editLine, error) {
+	r, err := e.box.Edit(ctx, d.ID, d.after)
+	return editLine{ID: d.ID, Event: dlq.EditID(d.Letter), Cause: mask.Text(d.EventID), Seq: r.Seq, Fields: fieldNames(d.changes)}, err
+}
+
+func fieldNames(changes []patch.Change) (names []string) {
+	for _, c := range changes {
+		names = append(names, fieldName(c))
 	}
-	_, err = fmt.Fprintf(e.s.out, "letter %d: put back as event %s\n", l.ID, line.Event)
-	return err
+	return names
 }
 
 // fieldName is a changed field as it may be shown: a name may be anybody's text.
@@ -211,13 +265,13 @@ func fieldName(c patch.Change) string {
 }
 
 // show prints what is different, personal data masked.
-func (e *editing) show(l dlq.Letter, after []byte, changes []patch.Change) {
-	personal := slices.Concat(schemas.Personal(l.Type, after), schemas.Personal(l.Type, l.Data))
-	if before, err := dlq.Editable(l); err == nil {
-		personal = slices.Concat(personal, schemas.Personal(l.Type, before))
+func (e *editing) show(d draft) {
+	personal := slices.Concat(schemas.Personal(d.Type, d.after), schemas.Personal(d.Type, d.Data))
+	if before, err := dlq.Editable(d.Letter); err == nil {
+		personal = slices.Concat(personal, schemas.Personal(d.Type, before))
 	}
-	fmt.Fprintf(e.s.err, "letter %d, %s %s:\n", l.ID, l.Type, mask.Text(l.EventID))
-	for _, c := range changes {
+	fmt.Fprintf(e.s.err, "letter %d, %s %s:\n", d.ID, d.Type, mask.Text(d.EventID))
+	for _, c := range d.changes {
 		for _, side := range [...]struct{ sign, value string }{{"-", c.Before}, {"+", c.After}} {
 			if side.value != "" {
 				fmt.Fprintf(e.s.err, "  %s %s: %s\n", side.sign, fieldName(c), printable(mask.Cut(maskedValue(side.value, personal), 200)))
@@ -232,57 +286,4 @@ func maskedValue(value string, personal []string) string {
 		return fmt.Sprintf("%d bytes that are not JSON", len(value))
 	}
 	return maskedJSON([]byte(value), personal)
-}
-
-// agreed asks, on a terminal. Elsewhere --yes must have said it.
-func (e *editing) agreed(id uint64) (bool, error) {
-	if e.cmd.Yes {
-		return true, nil
-	}
-	if !isTerminal(e.s.in) || e.cmd.Patch == "-" {
-		e.planned++
-		return false, nil
-	}
-	if !e.ask(fmt.Sprintf("Put the edited event back and remove letter %d? [y/N] ", id), "y") {
-		return false, errors.New("nothing was done")
-	}
-	return true, nil
-}
-
-// ask reports whether the answer begins with the given letter.
-func (e *editing) ask(question, yes string) bool {
-	fmt.Fprint(e.s.err, question)
-	answer, _ := e.answers.ReadString('\n') // the end of the input is an answer too
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), yes)
-}
-
-// editor has the data edited until it fits its schema, or the operator gives up.
-func (e *editing) editor(ctx context.Context, l dlq.Letter, before []byte) ([]byte, error) {
-	text := []byte(indent(string(before)) + "\n")
-	for {
-		edited, err := edit(ctx, e.s, text)
-		if err != nil {
-			return nil, err
-		}
-		after := bytes.TrimSpace(edited)
-		var b bytes.Buffer
-		if json.Compact(&b, after) == nil {
-			after = b.Bytes()
-		}
-		if len(patch.Changes(before, after)) == 0 {
-			return nil, errUnchanged
-		}
-		_, wrong := dlq.Amended(l, after)
-		if wrong == nil {
-			return after, nil
-		}
-		if !isTerminal(e.s.in) {
-			return nil, wrong
-		}
-		fmt.Fprintln(e.s.err, "worker:", mask.Text(wrong.Error()))
-		if e.ask("Edit again? [Y/n] ", "n") {
-			return nil, errors.New("nothing was done")
-		}
-		text = edited
-	}
 }

@@ -48,8 +48,8 @@ func (c *dlqLogCmd) Run(ctx context.Context, s streams) error {
 
 // did is what a record is about.
 func did(r audit.Record) string {
-	if r.Count > 1 {
-		return fmt.Sprintf("%s (%d)", r.What, r.Count)
+	if r.Count > 1 { // where a narrow column still has it
+		return strings.Replace(r.What, "letters ", fmt.Sprintf("letters (%d) ", r.Count), 1)
 	}
 	return r.What
 }
@@ -59,7 +59,7 @@ func because(r audit.Record) string {
 	case r.Failed != "":
 		return "failed: " + r.Failed
 	case r.After != "":
-		return r.After + ": " + r.Why
+		return strings.TrimSuffix(r.After+": "+r.Why, ": ")
 	}
 	return r.Why
 }

@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -20,17 +17,24 @@ import (
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
 	"essworker/internal/essapi"
-	"essworker/internal/handlers"
 	"essworker/internal/mask"
 	"essworker/schemas"
 )
 
 type dlqShowCmd struct {
 	client
-	ID     string `arg:"" help:"The letter's id, as dlq ls prints it, or a group's, as dlq groups does."`
-	Reveal bool   `help:"Print the data and headers whole, personal data too; needs --why."`
-	Why    string `help:"Why the data is needed; kept in the audit records." placeholder:"TEXT"`
-	JSON   bool   `help:"One JSON object."`
+	ID        string `arg:"" name:"ID" help:"The letter's id, as dlq ls prints it, or a group's, as dlq groups does."`
+	Discarded bool   `help:"A discarded letter, by its id of dlq ls --discarded."`
+	Reveal    bool   `help:"Print the data and headers whole, personal data too; needs --why."`
+	Why       string `help:"Why the data is needed; kept in the audit records." placeholder:"TEXT"`
+	JSON      bool   `help:"One JSON object."`
+}
+
+// Help says what there is to see.
+func (dlqShowCmd) Help() string {
+	return `Why its event failed and what usually mends that, what happened to it and what
+was done about it, the event itself with personal data masked, and the commands
+that come next.`
 }
 
 // Run prints one letter, or one group.
@@ -41,8 +45,8 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 	switch {
 	case err != nil && !group:
 		return exit{exitUsage, err}
-	case c.Reveal && group:
-		return exit{exitUsage, errors.New("--reveal: one letter at a time")}
+	case group && (c.Reveal || c.Discarded):
+		return exit{exitUsage, errors.New("--reveal, --discarded: one letter at a time")}
 	case c.Reveal && c.Why == "":
 		return exit{exitUsage, errors.New("--reveal: say --why; it is kept in the audit records")}
 	}
@@ -54,10 +58,7 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 	if group {
 		return c.group(ctx, s, box)
 	}
-	l, err := box.Get(ctx, id)
-	if errors.Is(err, dlq.ErrNoLetter) {
-		return exit{exitNoMatch, fmt.Errorf("no letter %s: it was replayed, discarded or never there; worker dlq ls lists what is", c.ID)}
-	}
+	l, err := c.get(ctx, box, id)
 	if err != nil {
 		return err
 	}
@@ -65,21 +66,56 @@ func (c *dlqShowCmd) Run(ctx context.Context, s streams) error {
 		return c.letter(ctx, s, nc, box, l)
 	}
 	act := audit.Action{Name: "letters.reveal", What: "letter " + c.ID, Why: c.Why}
+	if c.Discarded {
+		act.What = "discarded " + act.What
+	}
 	return audit.Open(ctx, nc, box.JetStream(), c.Names).Do(ctx, act, func(ctx context.Context) error { return c.letter(ctx, s, nc, box, l) })
 }
 
+func (c *dlqShowCmd) get(ctx context.Context, box *dlq.Box, id uint64) (l dlq.Letter, err error) {
+	if !c.Discarded {
+		l, err = box.Get(ctx, id)
+		if errors.Is(err, dlq.ErrNoLetter) {
+			err = exit{exitNoMatch, fmt.Errorf("no letter %d: it was replayed, discarded or never there; worker dlq ls lists what is, and worker dlq log what was done", id)}
+		}
+		return l, err
+	}
+	away, err := dlq.OpenDiscarded(ctx, box.JetStream(), c.Names)
+	if err != nil {
+		return l, notSetUp(err)
+	}
+	l, err = away.Get(ctx, id)
+	if errors.Is(err, dlq.ErrNoLetter) {
+		err = exit{exitNoMatch, fmt.Errorf("no discarded letter %d: worker dlq ls --discarded lists what there is", id)}
+	}
+	return l, err
+}
+
 func (c *dlqShowCmd) letter(ctx context.Context, s streams, nc *nats.Conn, box *dlq.Box, l dlq.Letter) error {
+	v := letterView{Letter: l, away: c.Discarded, header: masked(l.Header, schemas.Personal(l.Type, l.Data)), data: maskedData(l)}
 	done, err := box.Succeeded(ctx, successOf, l)
 	if err != nil {
 		return err
 	}
+	v.succeeded = done[l.ID]
+	office, err := c.office(ctx, box)
+	if err != nil {
+		return err
+	}
+	if v.past, err = office.Past(ctx, l); err != nil {
+		return err
+	}
+	if !v.away {
+		if v.verdict, v.job, err = office.Verdict(ctx, l); err != nil {
+			return err
+		}
+	}
 	// Whoever may read letters need not be one who may read the records.
-	records, err := audit.Records(ctx, nc, box.JetStream(), c.Names, audit.Query{Since: l.FirstSeen, Limit: recordsSearched})
+	records, err := audit.Records(ctx, nc, box.JetStream(), c.Names, audit.Query{Limit: recordsSearched})
 	if err != nil {
 		fmt.Fprintln(s.err, "worker: what operators did is not shown:", mask.Text(err.Error()))
 	}
-	v := letterView{Letter: l, header: masked(l.Header, schemas.Personal(l.Type, l.Data)), data: maskedData(l), succeeded: done[l.ID]}
-	v.records = slices.DeleteFunc(records, func(r audit.Record) bool { return !about(r, l) })
+	v.records = slices.DeleteFunc(records, func(r audit.Record) bool { return !v.tells(r) })
 	if c.Reveal {
 		v.header, v.data = l.Header, string(l.Data)
 		if !utf8.ValidString(v.data) {
@@ -95,85 +131,6 @@ func (c *dlqShowCmd) letter(ctx context.Context, s streams, nc *nats.Conn, box *
 // recordsSearched is how many of the newest records are searched for a letter.
 const recordsSearched = 1000
 
-// about reports whether a record names a letter, the letter it was first, or its group.
-func about(r audit.Record, l dlq.Letter) bool {
-	names := []string{strconv.FormatUint(l.ID, 10)}
-	if l.Origin > 0 {
-		names = append(names, strconv.FormatUint(l.Origin, 10))
-	}
-	if l.Group != "" {
-		names = append(names, l.Group)
-	}
-	if !strings.HasPrefix(r.Name, "letters.") && !strings.HasPrefix(r.Name, "groups.") && !strings.Contains(r.Name, "replay") {
-		return false
-	}
-	if r.Name == "letters.restore" { // its ids are those of discarded letters
-		return false
-	}
-	if l.Group != "" && strings.Contains(r.What, "--group "+l.Group) {
-		return true
-	}
-	named, _, _ := strings.Cut(r.What, " --") // options have numbers too
-	words := strings.FieldsFunc(named, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
-	return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(names, w) })
-}
-
-// letterView is a letter with what else is known about it.
-type letterView struct {
-	dlq.Letter
-
-	header    nats.Header // as they may be letterView
-	data      string
-	succeeded string // the id of the event that did
-	records   []audit.Record
-}
-
-func (v letterView) json(out io.Writer) error {
-	return printJSON(out, struct {
-		letterLine
-		Deliveries int            `json:"deliveries"`
-		FirstSeen  time.Time      `json:"firstSeen"`
-		Stream     string         `json:"stream"`
-		StreamSeq  uint64         `json:"streamSeq"`
-		Worker     string         `json:"worker"`
-		Header     nats.Header    `json:"headers"`
-		Data       string         `json:"data"`
-		Mend       string         `json:"mend"`
-		Succeeded  string         `json:"succeeded,omitempty"` // the event that has succeeded since
-		Records    []audit.Record `json:"records,omitempty"`
-	}{
-		lineOf(v.Letter), v.Deliveries, v.FirstSeen, v.Stream, v.StreamSeq, v.Worker, v.header, v.data,
-		mend(v.Type, v.Code), mask.Text(v.succeeded), v.records,
-	})
-}
-
-func (v letterView) print(out io.Writer) error {
-	w := &lines{out: out}
-	w.field("letter", "%d, group %s", v.ID, v.Group)
-	w.field("why", "%s: %s", v.Reason, cause(v.Code, v.Message))
-	w.field("mend", "%s", mend(v.Type, v.Code))
-	w.field("request id", "%s", v.RequestID)
-	w.field("event", "%s %s from %s", v.Type, mask.Text(v.EventID), mask.Text(v.Source))
-	if v.succeeded != "" {
-		w.field("but", "event %s has succeeded since: worker dlq discard %d --why \"succeeded\"", mask.Text(v.succeeded), v.ID)
-	}
-	w.field("accepted", "%s as %s/%d on %s", at(v.FirstSeen), v.Stream, v.StreamSeq, v.Subject)
-	w.field("failed", "%s; vendor calls %d, deliveries %d", at(v.FailedAt), v.Attempts, v.Deliveries)
-	if v.Replays > 0 {
-		w.field("replayed", "%d times; its first letter was %d", v.Replays, v.Origin)
-	}
-	for _, r := range v.records {
-		w.field(strings.TrimPrefix(r.Name, "letters."), "%s by %s: %s; %s", at(r.Time), r.Who, did(r), because(r))
-	}
-	w.field("by", "%s", v.Worker)
-	for _, name := range slices.Sorted(maps.Keys(v.header)) {
-		w.field("header", "%s: %s", name, strings.Join(v.header[name], ", "))
-	}
-	w.field("data", "%s", indent(v.data))
-	w.field("next", "worker dlq replay %d, or edit or discard", v.ID)
-	return w.err
-}
-
 // at is a moment on the operator's clock.
 func at(t time.Time) string { return t.Local().Format(time.DateTime) }
 
@@ -185,7 +142,7 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	if len(groups) == 0 {
 		return exit{exitNoMatch, fmt.Errorf("no letter is of group %s: worker dlq groups lists what there is", c.ID)}
 	}
-	mended, err := mendedByGroup(ctx, box, c.Names)
+	mended, err := c.mendedByGroup(ctx, box)
 	if err != nil {
 		return err
 	}
@@ -206,7 +163,13 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 	w.field("why", "%s", cause(g.Code, g.Message))
 	w.field("mend", "%s", advice)
 	w.field("newest", "%s", strings.Trim(fmt.Sprint(g.Newest), "[]"))
-	w.field("next", "worker dlq show %d, worker dlq replay --group %s", g.Newest[len(g.Newest)-1], c.ID)
+	w.field("next", "%s", strings.Join([]string{
+		fmt.Sprintf("worker dlq show %d  # the newest of them", g.Newest[len(g.Newest)-1]),
+		"worker dlq ack " + c.ID + " --why TEXT  # you see to it",
+		"worker dlq replay " + c.ID + "  # the plan",
+		"worker dlq edit " + c.ID + " --patch FILE --why TEXT",
+		"worker dlq discard " + c.ID + " --why TEXT",
+	}, "\n"))
 	return w.err
 }
 
@@ -222,10 +185,8 @@ func masked(h nats.Header, personal []string) nats.Header {
 
 // mend is the advice for a code.
 func mend(typ, code string) string {
-	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
-		if r.Type == typ {
-			return essapi.Mend(r.Action, code)
-		}
+	if action := routeOf(typ).Action; action != "" {
+		return essapi.Mend(action, code)
 	}
 	return ""
 }

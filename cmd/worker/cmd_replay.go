@@ -18,7 +18,6 @@ import (
 type dlqReplayCmd struct {
 	client
 	picked
-	UpTo   uint64  `help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
 	Rate   float64 `default:"0" help:"Letters a second at most; 0 is as fast as the lanes take them. Vendor calls keep to their quota either way." placeholder:"N"`
 	StopAt float64 `default:"0.2" help:"Stop when more than this part fails again; 1 is never." placeholder:"RATIO"`
 	Force  bool    `help:"Also letters that were replayed too often or a short while ago, or whose outcome at the vendor is unknown."`
@@ -97,7 +96,7 @@ func (c *dlqReplayCmd) usage() error {
 
 // choice is which letters are meant.
 func (c *dlqReplayCmd) choice() replay.Choice {
-	choice := replay.Choice{IDs: c.ids, Filter: c.Filter, UpTo: c.UpTo}
+	choice := replay.Choice{IDs: c.ids, Filter: c.Filter, From: c.From, UpTo: c.UpTo}
 	if len(c.Which) > len(c.ids) {
 		choice.Filter.Group = c.Which[0]
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -129,10 +128,7 @@ func (c *dlqReplayCmd) command(p replay.Plan) string {
 
 // orders is which letters are meant, and how they are to be replayed.
 func (c *dlqReplayCmd) orders(p replay.Plan) []string {
-	words := c.words()
-	if len(c.ids) == 0 {
-		words = append(words, "--up-to", strconv.FormatUint(cmp.Or(c.UpTo, p.Selection.Last), 10))
-	}
+	words := c.frozen(p.Selection.First, p.Selection.Last).words()
 	if c.Rate > 0 {
 		words = append(words, "--rate", fmt.Sprint(c.Rate))
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"essworker/internal/dlq"
+	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
+	"essworker/internal/replay"
 	"essworker/internal/topology"
 )
 
@@ -52,6 +54,12 @@ func (c client) box(ctx context.Context) (*nats.Conn, *dlq.Box, error) {
 		return nil, nil, notSetUp(err)
 	}
 	return nc, box, nil
+}
+
+// office opens the replay jobs of the deployment that the letters are of.
+func (c client) office(ctx context.Context, box *dlq.Box) (*replay.Office, error) {
+	js := box.JetStream()
+	return replay.Open(ctx, js.Conn(), js, c.Names, handlers.Routes(nil, handlers.Defaults{}))
 }
 
 // notSetUp adds what to do when the streams are missing.

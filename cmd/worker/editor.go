@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +12,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
+
+	"essworker/internal/dlq"
+	"essworker/internal/mask"
+	"essworker/internal/patch"
 )
 
 // edit has a text edited in the operator's editor and gives what was saved. It may hold
@@ -65,5 +72,43 @@ func untilHangup(ctx context.Context) (context.Context, func()) {
 	return ctx, func() {
 		signal.Stop(signals)
 		cancel()
+	}
+}
+
+// ask reports whether the answer begins with the given letter.
+func (e *editing) ask(question, yes string) bool {
+	fmt.Fprint(e.s.err, question)
+	answer, _ := e.answers.ReadString('\n') // the end of the input is an answer too
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), yes)
+}
+
+// editor has the data edited until it fits its schema, or the operator gives up.
+func (e *editing) editor(ctx context.Context, l dlq.Letter, before []byte) ([]byte, error) {
+	text := []byte(indent(string(before)) + "\n")
+	for {
+		edited, err := edit(ctx, e.s, text)
+		if err != nil {
+			return nil, err
+		}
+		after := bytes.TrimSpace(edited)
+		var b bytes.Buffer
+		if json.Compact(&b, after) == nil {
+			after = b.Bytes()
+		}
+		if len(patch.Changes(before, after)) == 0 {
+			return nil, errUnchanged
+		}
+		_, wrong := dlq.Amended(l, after)
+		if wrong == nil {
+			return after, nil
+		}
+		if !isTerminal(e.s.in) {
+			return nil, wrong
+		}
+		fmt.Fprintln(e.s.err, "worker:", mask.Text(wrong.Error()))
+		if e.ask("Edit again? [Y/n] ", "n") {
+			return nil, errors.New("nothing was done")
+		}
+		text = edited
 	}
 }

@@ -83,6 +83,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if cmd != nil && cmd.Selected() != nil {
 		usage = cmd.Selected().FullPath() + " --help"
 	}
+	if err == nil {
+		err = emptied(cmd)
+	}
 	if err != nil {
 		return report(errOut, usage, err)
 	}
@@ -130,7 +133,11 @@ func report(errOut io.Writer, usage string, err error) int {
 		return 0
 	}
 	for line := range strings.Lines(err.Error() + "\n") {
-		fmt.Fprint(errOut, "worker: ", mask.Text(strings.TrimSuffix(line, "\n")), "\n")
+		text := mask.Text(strings.TrimSuffix(line, "\n"))
+		if isTerminal(errOut) {
+			text = hang(errOut, "", "        ", text)
+		}
+		fmt.Fprint(errOut, "worker: ", text, "\n")
 	}
 	code := exitCode(err)
 	if code == exitUsage {

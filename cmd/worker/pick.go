@@ -21,6 +21,13 @@ type picked struct {
 	dlq.Filter
 	Which []string `arg:"" optional:"" name:"ID" help:"Letters by id; the id of a group stands for all of its letters."`
 	All   bool     `help:"Every letter there is."`
+	From  uint64   `nonempty:"" help:"Of those selected, the letters from this id on." placeholder:"ID"`
+	UpTo  uint64   `nonempty:"" help:"Of those selected, the letters up to this id: a plan's command has it, so that what comes later stays out." placeholder:"ID"`
+}
+
+// none reports whether nothing is selected.
+func (p picked) none() bool {
+	return len(p.Which) == 0 && p.Empty() && p.Limit == 0 && p.From == 0 && p.UpTo == 0 && !p.All
 }
 
 // usage refuses a selection that is none, or two.
@@ -29,13 +36,16 @@ func (p picked) usage() error {
 	switch {
 	case len(p.Which) > 0 && (filtered || p.All):
 		return errors.New("name letters by id or group, or select them with filters or --all, not both")
-	case len(p.Which) == 0 && !filtered && !p.All:
+	case p.none():
 		return errors.New("name letters by id or group, or select them with a filter such as --code, or --all")
 	}
 	for _, word := range p.Which {
 		if _, err := letterID(word); err != nil && !dlq.IsGroup(word) {
 			return err
 		}
+	}
+	if (p.From > 0 || p.UpTo > 0) && !p.broad() {
+		return errors.New("--from and --up-to are for groups and filters; these letters are named by id")
 	}
 	return nil
 }
@@ -60,39 +70,81 @@ type shelf interface {
 	Get(ctx context.Context, id uint64) (dlq.Letter, error)
 }
 
-// ids gives the letters that are meant, and what was named and is not there.
-func (p picked) ids(ctx context.Context, from shelf) (ids []uint64, missing []string, err error) {
+// find gives the letters that are meant, oldest first. It says what was named and is not
+// there, and how many that were; that there is nothing at all is an error.
+func (p picked) find(ctx context.Context, s streams, from shelf) (ids []uint64, missing int, err error) {
+	noun, list := "letter", "worker dlq ls"
+	if _, away := from.(*dlq.Discarded); away {
+		noun, list = "discarded letter", "worker dlq ls --discarded"
+	}
 	if len(p.Which) == 0 {
-		ids, err = from.IDs(ctx, p.Filter)
-		return ids, nil, err
+		ids, err = p.selected(ctx, from, p.Filter)
 	}
 	for _, word := range p.Which {
+		var some []uint64
 		if dlq.IsGroup(word) {
-			members, err := from.IDs(ctx, dlq.Filter{Group: word})
-			if err != nil {
-				return nil, nil, err
-			}
-			if len(members) == 0 {
-				missing = append(missing, "group "+word)
-			}
-			ids = append(ids, members...)
-			continue
+			some, err = p.selected(ctx, from, dlq.Filter{Group: word})
+			word = "of group " + word
+		} else {
+			some, err = named(ctx, from, word)
 		}
-		id, err := letterID(word)
-		if err == nil {
-			_, err = from.Get(ctx, id)
+		if err != nil {
+			break
 		}
-		switch {
-		case errors.Is(err, dlq.ErrNoLetter):
-			missing = append(missing, "letter "+word)
-		case err != nil:
-			return nil, nil, err
-		default:
-			ids = append(ids, id)
+		if len(some) == 0 {
+			missing++
+			fmt.Fprintf(s.err, "worker: no %s %s\n", noun, word)
 		}
+		ids = append(ids, some...)
+	}
+	if err == nil && len(ids) == 0 {
+		err = exit{exitNoMatch, fmt.Errorf("no %s matches: %s lists what there is", noun, list)}
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids), missing, nil
+	return slices.Compact(ids), missing, err
+}
+
+// named gives the letter of an id, if there is one.
+func named(ctx context.Context, from shelf, word string) ([]uint64, error) {
+	id, err := letterID(word)
+	if err != nil {
+		return nil, err
+	}
+	switch _, err := from.Get(ctx, id); {
+	case errors.Is(err, dlq.ErrNoLetter):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []uint64{id}, nil
+}
+
+// selected gives the letters of a filter within the range of ids.
+func (p picked) selected(ctx context.Context, from shelf, f dlq.Filter) ([]uint64, error) {
+	if p.From == 0 && p.UpTo == 0 {
+		return from.IDs(ctx, f)
+	}
+	limit := f.Limit
+	f.Limit = 0 // the newest are those within the range
+	ids, err := from.IDs(ctx, f)
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id < p.From || p.UpTo > 0 && id > p.UpTo })
+	if limit > 0 {
+		ids = ids[max(0, len(ids)-limit):]
+	}
+	return ids, err
+}
+
+// frozen is the selection as it came out, from its first letter to its last: what comes
+// later stays out of it.
+func (p picked) frozen(first, last uint64) picked {
+	if !p.broad() {
+		return p
+	}
+	if p.Limit > 0 {
+		p.From, p.Limit = first, 0
+	}
+	p.UpTo = last
+	return p
 }
 
 // words is the selection as it was given, for records and for the command that repeats it.
@@ -120,6 +172,12 @@ func (p picked) words() []string {
 	if p.All {
 		words = append(words, "--all")
 	}
+	if p.From > 0 {
+		add("from", strconv.FormatUint(p.From, 10))
+	}
+	if p.UpTo > 0 {
+		add("up-to", strconv.FormatUint(p.UpTo, 10))
+	}
 	return words
 }
 
@@ -129,17 +187,6 @@ func (p picked) what() string { return lettersNamed(p.words()) }
 // lettersNamed is how an audit record names letters.
 func lettersNamed(words []string) string {
 	return "letters " + mask.Cut(mask.Text(strings.Join(words, " ")), 512)
-}
-
-// tellMissing says what was named and is not there; it is an error if nothing else was.
-func tellMissing(s streams, missing []string, found int) error {
-	for _, m := range missing {
-		fmt.Fprintf(s.err, "worker: no %s\n", m)
-	}
-	if found == 0 {
-		return exit{exitNoMatch, errors.New("no letter matches: worker dlq ls lists what there is")}
-	}
-	return nil
 }
 
 // atOnce is how many letters are worked on at a time: the server syncs each to its disk.

@@ -2,9 +2,23 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/alecthomas/kong"
 )
+
+// emptied names a flag that was given an empty value, as a script's variable may be, and
+// that selects more without one than was meant.
+func emptied(cmd *kong.Context) error {
+	for _, p := range cmd.Path {
+		if p.Flag != nil && p.Flag.Tag.Has("nonempty") && p.Flag.Target.IsZero() {
+			return exit{exitUsage, fmt.Errorf("--%s: is empty; leave it out to select without it", p.Flag.Name)}
+		}
+	}
+	return nil
+}
 
 // validate asks every settings struct embedded in a command whether it can work.
 // kong itself asks only the command. All that is wrong is told at once.

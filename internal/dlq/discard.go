@@ -52,12 +52,15 @@ func (d *Discarded) Restore(ctx context.Context, id uint64, to *Box) (uint64, er
 }
 
 // move stores a letter on another shelf and then removes it from its own, so that at any
-// moment it is on one of them. The subject, which no other letter has, is what keeps it
-// from being stored twice; a message id would tell of a copy that is gone again.
+// moment it is on one of them. The subject, which no other letter has, tells of a copy
+// that is there already; a message id would tell of one that is gone again.
 //
-// A copy that is there already was left by an earlier try if it says that it comes from
-// here. If not, this letter may be the copy and that one the letter, which somebody is
-// about to remove.
+// A copy that says that it comes from here was left by an earlier try, or is that of
+// somebody who moves the letter at this moment. So each mover stores a copy of his own,
+// and whoever removes the letter has moved it: his copy stays. Who finds it gone, to a
+// replay or to another mover, takes his own copy back. A copy that comes from elsewhere
+// stops the move: this letter may be the copy and that one the letter, which somebody
+// is about to remove.
 func move(ctx context.Context, from, to shelf, id uint64) (uint64, error) {
 	msg, err := from.get(ctx, id)
 	if err != nil {
@@ -74,19 +77,46 @@ func move(ctx context.Context, from, to shelf, id uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	var left uint64 // the copy that was there
 	if existed {
-		other, err := stream.Get(ctx, to.js.Conn(), to.name, moved)
-		if err != nil {
+		left = moved
+		if moved, err = to.beside(ctx, copied, left, id); err != nil {
 			return 0, err
 		}
-		if other.Header.Get(hMoved) != strconv.FormatUint(id, 10) {
-			return 0, fmt.Errorf("%w: message %d of %s is the same letter", ErrCutOff, moved, to.name)
-		}
 	}
-	if err := from.Remove(ctx, id); err != nil {
+	removed, err := from.remove(ctx, id)
+	if err != nil {
 		return 0, fmt.Errorf("remove it from %s: %w", from.name, err)
 	}
+	switch {
+	case !removed:
+		err := fmt.Errorf("%w: it was replayed or moved meanwhile", ErrNoLetter)
+		return 0, errors.Join(err, to.Remove(ctx, moved))
+	case left > 0:
+		if err := to.Remove(ctx, left); err != nil {
+			return moved, fmt.Errorf("remove the copy %d of an earlier try: %w", left, err)
+		}
+	}
 	return moved, nil
+}
+
+// beside stores a copy of a letter beside the one there is, if that comes from the same.
+func (s shelf) beside(ctx context.Context, copied *nats.Msg, there, id uint64) (uint64, error) {
+	other, err := stream.Get(ctx, s.js.Conn(), s.name, there)
+	switch {
+	case errors.Is(err, stream.ErrNoMessage): // taken back meanwhile
+	case err != nil:
+		return 0, err
+	case other.Header.Get(hMoved) != strconv.FormatUint(id, 10):
+		return 0, fmt.Errorf("%w: message %d of %s is the same letter", ErrCutOff, there, s.name)
+	}
+	copied.Reply = ""
+	copied.Header.Del(jetstream.ExpectedLastSubjSeqHeader)
+	ack, err := s.js.PublishMsg(ctx, copied)
+	if err != nil {
+		return 0, fmt.Errorf("store letter: %w", err)
+	}
+	return ack.Sequence, nil
 }
 
 // store puts a letter on the shelf unless its subject has one. The largest letters leave

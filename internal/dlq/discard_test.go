@@ -3,12 +3,15 @@ package dlq_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"essworker/internal/dlq"
 )
@@ -37,7 +40,10 @@ func TestDiscard_restore(t *testing.T) {
 				t.Errorf("letters %v are left", ids)
 			}
 			l, err := d.Get(t.Context(), away)
-			if diff := cmp.Diff(want, l, cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored")); diff != "" || err != nil {
+			if l.Moved != id {
+				t.Errorf("the discarded letter says that it was letter %d, want %d", l.Moved, id)
+			}
+			if diff := cmp.Diff(want, l, cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored", "Moved")); diff != "" || err != nil {
 				t.Errorf("discarded letter (-want +got): %v\n%s", err, diff)
 			}
 			if _, err := p.box.Discard(t.Context(), id, d); !errors.Is(err, dlq.ErrNoLetter) {
@@ -46,7 +52,7 @@ func TestDiscard_restore(t *testing.T) {
 			if id, err = d.Restore(t.Context(), away, p.box); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, p.get(id), cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored")); diff != "" {
+			if diff := cmp.Diff(want, p.get(id), cmpopts.IgnoreFields(dlq.Letter{}, "ID", "Stored", "Moved")); diff != "" {
 				t.Errorf("restored letter (-want +got):\n%s", diff)
 			}
 			if n := p.count("ESS_DISCARDED"); n != 0 {
@@ -70,13 +76,76 @@ func TestDiscard_cutOff(t *testing.T) {
 		if _, err := d.Restore(t.Context(), 1, p.box); !errors.Is(err, dlq.ErrCutOff) {
 			t.Errorf("Restore of the copy = %v, want ErrCutOff", err)
 		}
-		if away, err := p.box.Discard(t.Context(), id, d); away != 1 || err != nil {
-			t.Errorf("Discard again = %d, %v, want the copy, 1", away, err)
+		away, err := p.box.Discard(t.Context(), id, d)
+		if err != nil {
+			t.Errorf("Discard again = %v", err)
+		}
+		if _, err := d.Get(t.Context(), away); err != nil {
+			t.Errorf("Discard again = %d, which is not there: %v", away, err)
 		}
 		if letters, away := p.count("ESS_DEADLETTERS"), p.count("ESS_DISCARDED"); letters != 0 || away != 1 {
 			t.Errorf("%d letters and %d discarded, want 0 and 1", letters, away)
 		}
 	})
+}
+
+// TestDiscard_overtaken: the copy is stored, and before the letter is removed somebody else
+// takes it. A replay leaves nothing behind among the discarded; another discard leaves one.
+func TestDiscard_overtaken(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		take func(p *post, d *dlq.Discarded, id uint64) error
+		want uint64
+	}{
+		{"by a replay", func(p *post, _ *dlq.Discarded, id uint64) error { return p.box.Remove(p.t.Context(), id) }, 0},
+		{"by another discard", func(p *post, d *dlq.Discarded, id uint64) error {
+			_, err := p.box.Discard(p.t.Context(), id, d)
+			return err
+		}, 1},
+	} {
+		inBubble(t, func(t *testing.T, p *post) {
+			d := p.discarded()
+			id := p.put(p.failed())
+			_, err := p.beforeRemoval(func() error { return tt.take(p, d, id) }).Discard(t.Context(), id, d)
+			if !errors.Is(err, dlq.ErrNoLetter) {
+				t.Errorf("%s: Discard = %v, want ErrNoLetter", tt.name, err)
+			}
+			if n := p.count("ESS_DISCARDED"); n != tt.want {
+				t.Errorf("%s: %d discarded, want %d", tt.name, n, tt.want)
+			}
+		})
+	}
+}
+
+// beforeRemoval is the letters in the hands of somebody who comes too late: before each
+// removal of his something else is done.
+func (p *post) beforeRemoval(first func() error) *dlq.Box {
+	p.t.Helper()
+	const prefix = "late"
+	sub, err := p.NC.Subscribe(prefix+".>", func(m *nats.Msg) {
+		api := "$JS.API" + strings.TrimPrefix(m.Subject, prefix)
+		if strings.Contains(api, ".MSG.DELETE.") {
+			if err := first(); err != nil {
+				p.t.Error(err)
+			}
+		}
+		answer, err := p.NC.Request(api, m.Data, time.Second)
+		if err == nil {
+			err = m.Respond(answer.Data)
+		}
+		if err != nil {
+			p.t.Error(err)
+		}
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = sub.Unsubscribe() })
+	js, err := jetstream.NewWithAPIPrefix(p.NC, prefix)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.open(js)
 }
 
 // TestDiscard_atOnce: some discard, others restore; the letter is on one shelf at the end.

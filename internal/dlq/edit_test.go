@@ -94,8 +94,12 @@ func withoutRemoval(t *testing.T, test func(t *testing.T, p *post, cut *dlq.Box)
 	})
 }
 
+// The events stream knows a message id for ten minutes.
+const within, beyond = 9 * time.Minute, 15 * time.Minute
+
 // TestEdit_cutOff: the event was stored and the letter was not removed. Whatever is
-// tried again, an edit or a replay, there is no second event.
+// tried again, an edit or a replay, there is no second event; an edit looks for it also
+// where the server would not know it for a duplicate any more.
 func TestEdit_cutOff(t *testing.T) {
 	withoutRemoval(t, func(t *testing.T, p *post, cut *dlq.Box) {
 		edit := func(data string) func(context.Context, *dlq.Box, uint64) (dlq.Replayed, error) {
@@ -108,11 +112,14 @@ func TestEdit_cutOff(t *testing.T) {
 			name         string
 			first, again func(context.Context, *dlq.Box, uint64) (dlq.Replayed, error)
 			unused       bool // the second is not what was stored
+			later        time.Duration
 		}{
-			{"the same edit", edit(mended), edit(mended), false},
-			{"another edit", edit(mended), edit(`{"userId":"u","openId":"other"}`), true},
-			{"an edit after a replay", replay, edit(mended), true},
-			{"a replay after an edit", edit(mended), replay, false},
+			{"the same edit", edit(mended), edit(mended), false, within},
+			{"another edit", edit(mended), edit(`{"userId":"u","openId":"other"}`), true, within},
+			{"an edit after a replay", replay, edit(mended), true, within},
+			{"a replay after an edit", edit(mended), replay, false, within},
+			{"the same edit, later", edit(mended), edit(mended), false, beyond},
+			{"an edit after a replay, later", replay, edit(mended), true, beyond},
 		} {
 			id, before := p.put(p.failed()), p.count("ESS_EVENTS")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -120,7 +127,7 @@ func TestEdit_cutOff(t *testing.T) {
 				t.Fatalf("%s: the first is not cut off", tt.name)
 			}
 			cancel()
-			time.Sleep(9 * time.Minute) // within the duplicate window
+			time.Sleep(tt.later)
 			r, err := tt.again(t.Context(), p.box, id)
 			if errors.Is(err, dlq.ErrPutBack) != tt.unused || !r.Duplicate || (err != nil && !tt.unused) {
 				t.Errorf("%s: %+v, %v, want a duplicate, and ErrPutBack is %t", tt.name, r, err, tt.unused)
@@ -148,6 +155,37 @@ func TestSucceeded(t *testing.T) {
 		got, err := p.box.Succeeded(t.Context(), func(string) string { return "employee.bound" }, letters...)
 		if d := cmp.Diff(want, got); d != "" || err != nil {
 			t.Errorf("Succeeded (-want +got): %v\n%s", err, d)
+		}
+	})
+}
+
+// TestEditsEnd waits for all of them, and tells why one has failed.
+func TestEditsEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		var letters []dlq.Letter
+		for range 3 {
+			letters = append(letters, p.get(p.put(p.failed())))
+		}
+		types := func(string) (string, string) { return "employee.bound", "employee.bind.failed" }
+		ended := func(n int, result, data string) {
+			key := event.Key("/hr", dlq.EditID(letters[n]))
+			if _, err := p.JS.Publish(t.Context(), p.Topology.ResultSubject(result, key), []byte(data)); err != nil {
+				t.Error(err)
+			}
+		}
+		start := time.Now()
+		time.AfterFunc(time.Minute, func() { ended(0, "employee.bound", "{}") })
+		time.AfterFunc(2*time.Minute, func() { ended(1, "employee.bind.failed", `{"reason":"rejected","code":"C","deadLetter":{"id":9}}`) })
+		time.AfterFunc(3*time.Minute, func() { ended(2, "employee.bound", "{}") })
+		got, err := p.box.EditsEnd(t.Context(), types, letters...)
+		want := map[uint64]event.Failure{letters[1].ID: {Reason: "rejected", Code: "C", DeadLetter: event.FailureLetter{ID: 9}}}
+		if d := cmp.Diff(want, got); d != "" || err != nil || time.Since(start) < 3*time.Minute {
+			t.Errorf("EditsEnd after %v (-want +got): %v\n%s", time.Since(start), err, d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := p.box.EditsEnd(ctx, types, p.get(p.put(p.failed()))); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("EditsEnd of one that does not end = %v, want that ctx has ended", err)
 		}
 	})
 }

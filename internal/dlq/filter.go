@@ -33,13 +33,14 @@ func (w *When) UnmarshalText(b []byte) error {
 var typePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
 // Filter selects letters; a zero field selects all. It is declared once, with its
-// flags, and embedded by every command that selects letters.
+// flags, and embedded by every command that selects letters. A flag that is nonempty must
+// not be given without a value: it would select all.
 type Filter struct {
-	Reason  string `json:"reason,omitempty" enum:"invalid,rejected,exhausted,poison,expired," default:"" help:"Letters with this reason: invalid, rejected, exhausted, poison or expired." placeholder:"REASON"`
-	Type    string `json:"type,omitempty" help:"Letters of this event type." placeholder:"TYPE"`
-	Code    string `json:"code,omitempty" help:"Letters with this code, the vendor's or ours." placeholder:"CODE"`
-	Group   string `json:"group,omitempty" help:"Letters of this group, as listed by dlq groups." placeholder:"GROUP"`
-	EventID string `json:"eventId,omitempty" help:"Letters of the event with this id." placeholder:"ID"`
+	Reason  string `json:"reason,omitempty" enum:"invalid,rejected,exhausted,poison,expired," default:"" nonempty:"" help:"Letters with this reason: invalid, rejected, exhausted, poison or expired." placeholder:"REASON"`
+	Type    string `json:"type,omitempty" nonempty:"" help:"Letters of this event type." placeholder:"TYPE"`
+	Code    string `json:"code,omitempty" nonempty:"" help:"Letters with this code, the vendor's or ours." placeholder:"CODE"`
+	Group   string `json:"group,omitempty" nonempty:"" help:"Letters of this group, as listed by dlq groups." placeholder:"GROUP"`
+	EventID string `json:"eventId,omitempty" nonempty:"" help:"Letters of the event with this id." placeholder:"ID"`
 	Since   When   `json:"since,omitzero" help:"Failed at or after: a duration ago (2h) or a time (RFC 3339)." placeholder:"WHEN"`
 	Until   When   `json:"until,omitzero" help:"Failed before: a duration ago (2h) or a time (RFC 3339)." placeholder:"WHEN"`
 	Limit   int    `json:"limit,omitzero" help:"At most so many letters, the newest." placeholder:"N"`

@@ -68,6 +68,7 @@ type Letter struct {
 	Origin     uint64    // id of its first letter; 0 on a first letter
 	Group      string    // six characters naming the cause
 	Key        string    // names the accepted message, wherever its letter goes: see [Key]
+	Moved      uint64    // its id before it was last discarded or restored; 0 if it never was, and in listings
 	EventID    string    // the event's own id and source; empty if unreadable
 	Source     string
 	Schema     string      // digest of the schema that its data fit when the worker gave up; empty if nobody has looked
@@ -81,6 +82,7 @@ type Letter struct {
 func read(msg *jetstream.RawStreamMsg) Letter {
 	l := summary(msg)
 	l.Header, l.Data = own(msg.Header), msg.Data
+	l.Moved = uint64(number(msg.Header.Get(hMoved))) //nolint:gosec // never negative
 	return l
 }
 

@@ -243,6 +243,36 @@ func TestSetNote(t *testing.T) {
 	})
 }
 
+// scribble leaves a note on a group that cannot be read, as a later version might.
+func (p *post) scribble(group string) {
+	p.t.Helper()
+	if _, err := p.JS.Publish(p.t.Context(), "$KV."+p.Topology.FleetBucket()+".group."+group, []byte(`{"state":5}`)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestGroups_unreadableNote: such a group is open, and the others are as they were.
+func TestGroups_unreadableNote(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		l := p.get(p.put(p.failed()))
+		other := p.get(p.put(p.failed(func(f *dlq.Failed) { f.Fault.Code = "Other" })))
+		p.scribble(l.Group)
+		if err := p.box.SetNote(t.Context(), other.Group, dlq.Note{State: dlq.StateIgnored, Why: "known", By: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		groups, err := p.box.Groups(t.Context(), dlq.Filter{}, dlq.ByCause)
+		if err != nil || len(groups) != 2 {
+			t.Fatalf("Groups = %v, %v, want two", groups, err)
+		}
+		if n := groups[0].Note; groups[0].ID != l.Group || !n.Unread || n.State != "" {
+			t.Errorf("the first group is %s with the note %+v, want %s, open, its note unread", groups[0].ID, n, l.Group)
+		}
+		if n := groups[1].Note; n.Unread || n.State != dlq.StateIgnored {
+			t.Errorf("the other group's note is %+v, want that it is ignored", n)
+		}
+	})
+}
+
 func TestIsGroup(t *testing.T) {
 	for word, want := range map[string]bool{"abc234": true, "a22222": true, "222222": false, "17": false, "abc23": false, "abc019": false, "ABC234": false} {
 		if got := dlq.IsGroup(word); got != want {

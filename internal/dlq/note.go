@@ -44,6 +44,8 @@ type Note struct {
 	Why   string    `json:"why"`
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
+
+	Unread bool `json:"-"` // there is one that cannot be read, of another version perhaps: else this is the zero Note
 }
 
 // noteKeys is where notes are kept in the fleet's bucket, by group.
@@ -52,7 +54,8 @@ const noteKeys = "group."
 // goneAfter is how long the mark stays that a removed note leaves.
 const goneAfter = time.Minute
 
-// Notes gives every note there is, by group.
+// Notes gives every note there is, by group. One that cannot be read must not hide the
+// letters: it is Unread, and its group open.
 func Notes(ctx context.Context, nc *nats.Conn, topo topology.Names) (map[string]Note, error) {
 	subject := "$KV." + topo.FleetBucket() + "." + noteKeys
 	found, err := stream.Match(ctx, nc, topo.FleetStream(), subject+"*")
@@ -74,8 +77,8 @@ func Notes(ctx context.Context, nc *nats.Conn, topo topology.Names) (map[string]
 		if len(m.Data) == 0 { // the mark of one that was taken back
 			continue
 		}
-		if err := json.Unmarshal(m.Data, &n); err != nil {
-			return nil, fmt.Errorf("read the note on group %q: %w", name[len(subject):], err)
+		if json.Unmarshal(m.Data, &n) != nil {
+			n = Note{Unread: true}
 		}
 		notes[name[len(subject):]] = n
 	}

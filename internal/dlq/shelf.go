@@ -51,13 +51,19 @@ func (s shelf) get(ctx context.Context, id uint64) (*jetstream.RawStreamMsg, err
 // Remove deletes a letter whose event or copy is stored elsewhere; that somebody else did
 // is as good.
 func (s shelf) Remove(ctx context.Context, id uint64) error {
+	_, err := s.remove(ctx, id)
+	return err
+}
+
+// remove deletes a letter, and reports whether it was still there.
+func (s shelf) remove(ctx context.Context, id uint64) (bool, error) {
 	err := s.stream.DeleteMsg(ctx, id)
 	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		if _, gone := s.Get(ctx, id); errors.Is(gone, ErrNoLetter) {
-			return nil
+		if _, gone := s.get(ctx, id); errors.Is(gone, ErrNoLetter) {
+			return false, nil
 		}
 	}
-	return err
+	return err == nil, err
 }
 
 // maxPayload is the largest message the server takes, headers included.

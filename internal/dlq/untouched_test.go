@@ -46,6 +46,8 @@ func TestUntouched(t *testing.T) {
 		want("acknowledged", first, f.FailedAt)
 		note(letter.Group, dlq.StateIgnored)
 		want("ignored", second, g.FailedAt)
+		p.scribble("aaaaaa")
+		want("beside a note that cannot be read", second, g.FailedAt)
 		note(letter.Group, dlq.StateOpen)
 		want("open again", first, f.FailedAt)
 	})

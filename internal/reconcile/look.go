@@ -69,13 +69,18 @@ func (c *Checker) events(ctx context.Context, v *view) (findings []Finding, wait
 	return findings, waiting, nil
 }
 
-// editsLookedFor is how many edits of an event are looked for, by the number of the
-// replay each was.
-const editsLookedFor = 16
+// editsLookedFor is how many edits of an event are looked for one by one, by the number of
+// the replay each was: more need force.
+const editsLookedFor = 4
 
 // gone gives the failures whose letter nothing tells of.
 func (c *Checker) gone(ctx context.Context, failed map[string]failure, v view) ([]Finding, error) {
-	var findings []Finding
+	for _, f := range failed {
+		if original, ok := dlq.EditOf(f.id); ok {
+			v.letters[original] = true
+		}
+	}
+	var lost []string
 	for _, key := range slices.Sorted(maps.Keys(failed)) {
 		f := failed[key]
 		if v.letters[key] {
@@ -84,13 +89,27 @@ func (c *Checker) gone(ctx context.Context, failed map[string]failure, v view) (
 		subjects := []string{c.topo.ResultSubject(f.route.Success, key)}
 		for n := range editsLookedFor {
 			edited := event.Key(f.source, dlq.EditPrefix(f.source, f.id)+strconv.Itoa(n+1))
-			subjects = append(subjects, c.topo.ResultSubject(f.route.Success, edited), c.topo.ResultSubject(f.route.Failure, edited))
+			subjects = append(subjects, c.topo.ResultSubject(f.route.Success, edited))
 		}
 		found, err := c.ledger.Last(ctx, subjects...)
 		if err != nil {
 			return nil, fmt.Errorf("look for results: %w", err)
 		}
-		if len(found) > 0 {
+		if len(found) == 0 {
+			lost = append(lost, key)
+		}
+	}
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	edited, err := c.edited(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var findings []Finding
+	for _, key := range lost {
+		f := failed[key]
+		if edited[key] {
 			continue
 		}
 		letter, err := c.letterOf(ctx, f)
@@ -106,6 +125,23 @@ func (c *Checker) gone(ctx context.Context, failed map[string]failure, v view) (
 		})
 	}
 	return findings, nil
+}
+
+// edited gives the keys of all events of which an edit has succeeded. It reads the headers
+// of all successes, so it comes last.
+func (c *Checker) edited(ctx context.Context) (map[string]bool, error) {
+	keys := map[string]bool{}
+	for _, r := range c.routes {
+		err := c.results(ctx, r.Success, func(_ *jetstream.RawStreamMsg, _, id, _ string) {
+			if original, ok := dlq.EditOf(id); ok {
+				keys[original] = true
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
 }
 
 // letterOf reads from a failure which letter it names; 0 if the result is gone by now.

@@ -72,7 +72,8 @@ func Open(ctx context.Context, js jetstream.JetStream, topo topology.Names, rout
 }
 
 // Check gives what is stranded. It reads the headers of all failure results, letters and
-// discarded letters, and the events that wait.
+// discarded letters, and the events that wait; where a letter seems to be gone, those of
+// all successes too.
 func (c *Checker) Check(ctx context.Context) ([]Finding, error) {
 	found, err := c.look(ctx)
 	if err != nil || len(found) == 0 {
@@ -144,34 +145,43 @@ func (v *view) saw(key, id string, origin uint64) {
 type failure struct {
 	route  event.Route
 	seq    uint64
-	key    string
 	id     string
 	source string
-	stored time.Time
 }
 
 // failures gives the failure results there are, by the key of their event.
 func (c *Checker) failures(ctx context.Context) (map[string]failure, error) {
 	failed := map[string]failure{}
-	s, err := c.js.Stream(ctx, c.topo.ResultsStream())
-	if err != nil {
-		return nil, fmt.Errorf("open stream %q: %w", c.topo.ResultsStream(), err)
-	}
-	state := s.CachedInfo().State
 	for _, r := range c.routes {
-		prefix := c.topo.ResultSubject(r.Failure, "")
-		for m, err := range stream.Headers(ctx, c.js, c.topo.ResultsStream(), prefix+"*", state.FirstSeq, state.LastSeq) {
-			if err != nil {
-				return nil, err
-			}
-			f := failure{route: r, seq: m.Sequence, key: m.Subject[len(prefix):], stored: m.Time}
-			e, _ := event.Parse(r.Failure, m.Header, nil) // the error is that there is no data
-			f.id, _ = e.Extensions()["causationid"].(string)
-			f.source, _ = e.Extensions()["causationsource"].(string)
-			failed[f.key] = f
+		err := c.results(ctx, r.Failure, func(m *jetstream.RawStreamMsg, key, id, source string) {
+			failed[key] = failure{route: r, seq: m.Sequence, id: id, source: source}
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return failed, nil
+}
+
+// results reads the headers of all results of a type: of each the key, the id and the source
+// of its event.
+func (c *Checker) results(ctx context.Context, typ string, each func(m *jetstream.RawStreamMsg, key, id, source string)) error {
+	s, err := c.js.Stream(ctx, c.topo.ResultsStream())
+	if err != nil {
+		return fmt.Errorf("open stream %q: %w", c.topo.ResultsStream(), err)
+	}
+	state := s.CachedInfo().State
+	prefix := c.topo.ResultSubject(typ, "")
+	for m, err := range stream.Headers(ctx, c.js, c.topo.ResultsStream(), prefix+"*", state.FirstSeq, state.LastSeq) {
+		if err != nil {
+			return err
+		}
+		e, _ := event.Parse(typ, m.Header, nil) // the error is that there is no data
+		id, _ := e.Extensions()["causationid"].(string)
+		source, _ := e.Extensions()["causationsource"].(string)
+		each(m, m.Subject[len(prefix):], id, source)
+	}
+	return nil
 }
 
 // name is an id as it may be shown.

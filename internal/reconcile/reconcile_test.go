@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,6 +146,24 @@ func TestCheck_sound(t *testing.T) {
 		no(t, err)
 		if found := b.check(); len(found) > 0 {
 			t.Errorf("found %+v (%s, %d)", found, e.ID(), l.ID)
+		}
+	})
+}
+
+// TestCheck_edits: a failed event is not lost whose edit has ended, whatever the number of
+// the replay that the edit was.
+func TestCheck_edits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		for _, n := range []int{1, 16, 17, 400} {
+			for _, result := range []string{"employee.bound", "employee.bind.failed"} {
+				gone, e := b.letter()
+				b.removed(gone)
+				edited := event.New(typ, e.Source(), dlq.EditPrefix(e.Source(), e.ID())+strconv.Itoa(n), nil)
+				b.result(result, edited, `{"userId":"u","openId":"o","deadLetter":{"id":0}}`)
+			}
+		}
+		if found := b.check(); len(found) > 0 {
+			t.Errorf("found %+v, want nothing", found)
 		}
 	})
 }

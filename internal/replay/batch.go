@@ -91,12 +91,12 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	busy, err := r.Office.busy(ctx, r.job.ID)
+	busy, err := r.Office.Busy(ctx, r.job.ID)
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	for i, l := range found {
-		if verdicts[i] == Eligible && busy[l.ID] {
+		if verdicts[i] == Eligible && busy[l.ID] != "" {
 			verdicts[i] = Elsewhere
 		}
 		s := sent(l, verdicts[i])
@@ -132,14 +132,15 @@ func sent(l dlq.Letter, v Verdict) Sent {
 	return s
 }
 
-// busy gives the letters that another job may be replaying just now, or was when it was
-// cut off: within the stream's duplicate window it would be told apart, later not.
-func (o *Office) busy(ctx context.Context, but string) (map[uint64]bool, error) {
+// Busy gives the letters that a job may be replaying just now, or was when it was cut off,
+// and which job: within the stream's duplicate window a second replay would be told apart,
+// later not. The job but, if there is one of that id, is left out.
+func (o *Office) Busy(ctx context.Context, but string) (map[uint64]string, error) {
 	jobs, err := o.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ids := map[uint64]bool{}
+	ids := map[uint64]string{}
 	for _, j := range jobs {
 		if j.ID == but || len(j.Open) == 0 {
 			continue
@@ -150,7 +151,7 @@ func (o *Office) busy(ctx context.Context, but string) (map[uint64]bool, error) 
 		}
 		for _, s := range b.Sent {
 			if s.Seq == 0 && !s.settled() {
-				ids[s.ID] = true
+				ids[s.ID] = j.ID
 			}
 		}
 	}

@@ -78,6 +78,7 @@ type Lane struct {
 type Choice struct {
 	IDs    []uint64
 	Filter dlq.Filter
+	From   uint64 // of the filter's, no earlier ones
 	UpTo   uint64 // of the filter's, no later ones; 0 is those there are now
 }
 
@@ -91,7 +92,7 @@ func (o *Office) Plan(ctx context.Context, c Choice, orders Orders, each func(dl
 	}
 	state := info.CachedInfo()
 	p := Plan{At: state.TimeStamp, Types: map[string]int{}, Refused: map[Verdict]Refusal{}}
-	p.Selection = Selection{Filter: c.Filter, First: state.State.FirstSeq, Last: state.State.LastSeq}
+	p.Selection = Selection{Filter: c.Filter, First: max(state.State.FirstSeq, c.From), Last: state.State.LastSeq}
 	if c.UpTo > 0 {
 		p.Selection.Last = min(p.Selection.Last, c.UpTo)
 	}
