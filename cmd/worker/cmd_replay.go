@@ -35,8 +35,9 @@ func (dlqReplayCmd) Help() string {
 	return `A plan says which letters would be replayed and which not, and why; what that
 costs; and the command that does it. A replay of more than six letters is a job: a
 canary of one letter, then five, then ever more, until so many fail again that the
-cause is not mended. It holds while its lane stands still, leaves room for live
-events, and goes on without this terminal: see worker dlq watch.`
+cause is not mended. Letters whose lane stands still wait for it, the others go on.
+It leaves room for live events, and goes on without this terminal: see worker dlq
+watch.`
 }
 
 // Run plans a replay, and carries it out if it is of one letter, of letters named by id,

@@ -147,8 +147,12 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, d desk, job replay.
 	interval := 50 * time.Millisecond
 	line := newProgress(s.err)
 	defer line.clear()
-	var told replay.State
+	told := map[string]bool{"": true} // notes
 	for {
+		if !told[job.Note] && !job.Over() {
+			told[job.Note] = true
+			fmt.Fprintf(s.err, "worker: job %s is %s: %s\n", job.ID, job.State, printable(job.Note))
+		}
 		enough := job.Stored()
 		if c.Wait {
 			enough = job.Over()
@@ -156,13 +160,9 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, d desk, job replay.
 		if enough {
 			return job, nil
 		}
-		if job.State != told && job.State == replay.Holding {
-			fmt.Fprintf(s.err, "worker: job %s holds: %s; it goes on by itself\n", job.ID, printable(job.Note))
-			if !c.Wait && strings.HasSuffix(job.Note, string(status.NoWorker)) {
-				return job, leave(job, "waits for a worker")
-			}
+		if job.State == replay.Holding && !c.Wait && strings.HasSuffix(job.Note, string(status.NoWorker)) {
+			return job, leave(job, "waits for a worker")
 		}
-		told = job.State
 		if !rest(ctx, interval) {
 			return job, leave(job, "goes on without this terminal")
 		}

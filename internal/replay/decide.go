@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -20,23 +21,41 @@ func (r *run) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.looked, r.clock, r.shut = time.Now(), snap.At, ""
+	r.looked, r.clock, r.shut = time.Now(), snap.At, map[string]string{}
 	perSecond := 0.0
 	for _, l := range snap.Lanes {
+		switch l.State {
+		case status.Missing, status.Paused, status.Held, status.Open, status.Probing, status.NoWorker:
+			r.shut[l.Type] = standing(l)
+			continue
+		case status.Throttled, status.Working, status.Idle:
+		}
 		if r.job.Types[l.Type] == 0 {
 			continue
 		}
 		if perSecond += l.Quota.Pace; l.Quota.Pace == 0 {
 			perSecond = math.Inf(1)
 		}
-		switch l.State {
-		case status.Missing, status.Paused, status.Held, status.Open, status.Probing, status.NoWorker:
-			r.shut = standing(l)
-		case status.Throttled, status.Working, status.Idle:
-		}
 	}
 	r.most = int(min(max(firstWindow, windowSpan*perSecond), mostUnderway))
 	return nil
+}
+
+// standstill says which of the job's lanes stand still, and why, and whether letters of
+// others are still to come or under way.
+func (r *run) standstill() (why string, others bool) {
+	var whys []string
+	for _, route := range r.Office.order {
+		if r.job.Types[route.Type] == 0 || !r.job.ahead(route.Type) && r.underway[route.Type] == 0 {
+			continue
+		}
+		if shut := r.shut[route.Type]; shut != "" {
+			whys = append(whys, shut)
+		} else {
+			others = true
+		}
+	}
+	return strings.Join(whys, "; "), others
 }
 
 // standing says why a lane stands still.
@@ -64,27 +83,34 @@ func (r *run) decide() {
 	if !anew {
 		j.Heeded = j.Wanted
 	}
+	if j.turnBack(func(typ string) bool { return r.shut[typ] == "" }) {
+		r.changed = true
+	}
 	s := r.step()
+	why, others := r.standstill()
 	switch {
 	case anew:
-		j.State, j.Note = Waiting, "until what is under way has ended"
+		j.State, j.Note = Waiting, "waits until what is under way has ended"
 	case j.Want == wantCancel:
 		j.State, j.Note = Cancelled, "cancelled by "+j.WantBy+because(j.WantWhy)
 	case j.ended():
 	case j.Want == wantPause:
 		j.State, j.Note = Paused, j.paused()
-	case s.tooBad() && j.Cursor < j.Selection.Last: // else there is nothing left to stop
+	case s.tooBad() && !j.through(): // else there is nothing left to stop
 		j.State, j.Note = Stopped, verdictOn(s, j.Seen)
-	case j.Cursor >= j.Selection.Last && len(j.Open) == 0:
+	case j.through() && len(j.Open) == 0:
 		j.State, j.Note = Done, ""
 		j.Settled.Gone += max(0, j.Letters-j.Dealt()) // what others have taken was not met any more
 		j.Seen.Gone = j.Settled.Gone
-	case r.shut != "" && !s.small:
-		j.State, j.Note = Holding, r.shut
+	case why != "" && !others && !s.small:
+		j.State, j.Note = Holding, why
 	case s.canary():
-		j.State, j.Note = Canary, ""
+		j.State, j.Note = Canary, why
 	default:
-		j.State, j.Note = Running, ""
+		j.State, j.Note = Running, why
+	}
+	if why != "" && others && (j.State == Canary || j.State == Running) {
+		j.Note += "; the others go on"
 	}
 	if j.ended() && len(j.Open) == 0 {
 		j.Finished = r.now()
@@ -102,11 +128,18 @@ func verdictOn(s step, t Tally) string {
 	return text
 }
 
+// step is how the job goes on, from what does not wait for a lane that stands still.
 func (r *run) step() step {
 	j := r.job
+	stuck := 0
+	for typ, n := range r.underway {
+		if r.shut[typ] != "" {
+			stuck += n
+		}
+	}
 	return step{
-		stopAt: j.Orders.StopAt, last: j.Seen.Last, most: r.most, underway: j.Underway(),
-		stored: j.Seen.Stored - j.Before.Stored, known: j.Seen.known() - j.Before.Known,
+		stopAt: j.Orders.StopAt, last: j.Seen.Last, most: r.most, underway: j.Underway() - stuck,
+		stored: j.Seen.Stored - j.Before.Stored - stuck, known: j.Seen.known() - j.Before.Known,
 	}.of(j.Eligible)
 }
 

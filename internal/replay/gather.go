@@ -14,36 +14,23 @@ const (
 	scanMost = 20_000
 )
 
-// gather chooses the next letters: as many as give n to replay, or all there are
-// within reach. Cursor is the last it has looked at.
-func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter, cursor uint64, err error) {
+// gather chooses the next letters, as many as give n to replay or all there are within
+// reach, and moves the job on past them.
+func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter, err error) {
 	b = &Batch{N: r.job.Batches, Since: r.follow.marks}
-	reach := r.job.Selection
-	reach.Last = min(reach.Last, r.job.Cursor+scanMost)
-	cursor = reach.Last
-	var found []dlq.Letter
-	var gone []uint64
-	for l, err := range r.Office.letters(ctx, reach, r.job.Cursor, func(id uint64) { gone = append(gone, id) }) {
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		if l.ID > reach.Last {
-			break
-		}
-		if found = append(found, l); len(found) == batchMost {
-			cursor = l.ID
-			break
-		}
+	found, gone, cursor, err := r.within(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	rule := rules{r.Office.routes, r.job.Orders.Force}
 	// What cooled down when the plan was made stays out of it.
 	verdicts, err := r.Office.verdicts(ctx, rule, found, r.job.Created)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, nil, err
 	}
 	busy, err := r.Office.busy(ctx, r.job.ID)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, nil, err
 	}
 	for i, l := range found {
 		if verdicts[i] == Eligible && busy[l.ID] {
@@ -60,12 +47,38 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 		}
 	}
 	for _, id := range gone {
-		if id <= cursor {
+		if id <= cursor && id > r.job.Reached {
 			b.Sent = append(b.Sent, Sent{ID: id, Outcome: Gone})
 		}
 	}
+	r.job.pass(cursor)
 	b.unknown = len(letters)
-	return b, letters, cursor, nil
+	return b, letters, nil
+}
+
+// within reads the letters that come next and can go, and gives the ids of those that
+// are no letters any more, and how far it has looked.
+func (r *run) within(ctx context.Context) (found []dlq.Letter, gone []uint64, cursor uint64, err error) {
+	j := &r.job
+	reach := j.Selection
+	reach.Last = min(reach.Last, j.Cursor+scanMost)
+	for l, err := range r.Office.letters(ctx, reach, j.Cursor, func(id uint64) { gone = append(gone, id) }) {
+		switch {
+		case err != nil:
+			return nil, nil, 0, err
+		case l.ID > reach.Last:
+			return found, gone, reach.Last, nil
+		case !j.takes(l.Type, l.ID):
+			continue
+		case r.shut[l.Type] != "" && !j.Small():
+			j.leave(l.Type, l.ID)
+			continue
+		}
+		if found = append(found, l); len(found) == batchMost {
+			return found, gone, l.ID, nil
+		}
+	}
+	return found, gone, reach.Last, nil
 }
 
 // busy gives the letters that another job may be replaying just now, or was when it was

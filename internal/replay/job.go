@@ -70,7 +70,10 @@ type Job struct {
 	State    State     `json:"state"`
 	Note     string    `json:"note,omitempty"` // why it is in that state; masked
 	Runner   string    `json:"runner,omitempty"`
-	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with
+	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with, but for those left
+	Left     places    `json:"left,omitempty"`   // of types whose lane stood still: where they were left
+	Back     places    `json:"back,omitempty"`   // of types taken up again: where, as far as Reached
+	Reached  uint64    `json:"reached,omitzero"` // how far the cursor was when it was last turned back
 	Batches  int       `json:"batches"`          // noted so far
 	Sending  bool      `json:"sending,omitzero"` // the last of them is not put back yet, or only in part
 	Open     []int     `json:"open,omitempty"`   // those with letters whose outcome is not known
@@ -157,7 +160,7 @@ func because(why string) string {
 
 // Stored reports whether the job has put back all it will.
 func (j Job) Stored() bool {
-	return !j.Sending && (j.ended() || j.Cursor >= j.Selection.Last && j.State != Waiting)
+	return !j.Sending && (j.ended() || j.through() && j.State != Waiting)
 }
 
 // Small reports whether the job has no more letters than a canary: it goes at once, and

@@ -35,12 +35,13 @@ type run struct {
 	follow follower
 	pace   *rate.Limiter
 
-	lanes   *status.Reader
-	looked  time.Time // when the lanes were last looked at
-	most    int       // that may be under way
-	shut    string    // why the job must hold; empty if it need not
-	clock   time.Time // the server's time at looked
-	changed bool      // something has, since the last pause
+	lanes    *status.Reader
+	looked   time.Time         // when the lanes were last looked at
+	most     int               // that may be under way
+	shut     map[string]string // by type, why its lane stands still
+	underway map[string]int    // by type
+	clock    time.Time         // the server's time at looked
+	changed  bool              // something has, since the last pause
 }
 
 func newRun(r Runner, me string, j Job) *run {
@@ -117,12 +118,15 @@ func (r *run) learn(ctx context.Context) error {
 	return nil
 }
 
-// tally counts everything that is known.
+// tally counts everything that is known, and what is under way.
 func (r *run) tally() Tally {
 	t := r.job.Settled.clone()
+	r.underway = map[string]int{}
 	for _, n := range r.job.Open {
 		for _, s := range r.open[n].Sent {
-			t.count(s)
+			if t.count(s); s.Seq > 0 && !s.settled() {
+				r.underway[s.Type]++
+			}
 		}
 	}
 	return t

@@ -28,12 +28,11 @@ const (
 // the job, which tells whether it still is ours; so whoever takes over after any cut
 // finds everything that may have been begun.
 func (r *run) next(ctx context.Context, n int) error {
-	b, letters, cursor, err := r.gather(ctx, n)
+	b, letters, err := r.gather(ctx, n)
 	if err != nil {
 		return err
 	}
 	r.changed = true
-	r.job.Cursor = cursor
 	if len(b.Sent) == 0 {
 		return r.save(ctx)
 	}

@@ -173,6 +173,18 @@ func (y *yard) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 	return f
 }
 
+// link makes a failed event one of another type.
+func (y *yard) link(f *dlq.Failed) {
+	y.t.Helper()
+	f.Type, f.Action, f.Consumer = "autosign.link.requested", "CreateUserAutoSignSealUrl", "autosign-link-requested"
+	f.Subject, f.Schema = y.Topology.EventSubject(f.Type), schemas.Digest(f.Type)
+	f.Event = event.New(f.Type, source, f.Event.ID(), fmt.Appendf(nil, `{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000%012d"}}`, y.letters))
+	var err error
+	if f.Header, f.Data, err = event.Write(f.Event); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
 // letter stores a letter about such an event.
 func (y *yard) letter(edit ...func(*dlq.Failed)) uint64 {
 	y.t.Helper()
@@ -255,11 +267,13 @@ func (y *yard) fates() (letters, successes map[string]int) {
 		}
 		letters[l.EventID]++
 	}
-	for msg, err := range stream.Messages(y.t.Context(), y.NC, y.Topology.ResultsStream(), "ess.results.employee.bound.*", 1, 1<<62) {
-		if err != nil {
-			y.t.Fatal(err)
+	for _, route := range handlers.Routes(nil, handlers.Defaults{}) {
+		for msg, err := range stream.Messages(y.t.Context(), y.NC, y.Topology.ResultsStream(), y.Topology.ResultSubject(route.Success, "*"), 1, 1<<62) {
+			if err != nil {
+				y.t.Fatal(err)
+			}
+			successes[dlq.Decode(msg.Header.Get("ce-causationid"))]++
 		}
-		successes[dlq.Decode(msg.Header.Get("ce-causationid"))]++
 	}
 	return letters, successes
 }
