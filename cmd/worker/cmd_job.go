@@ -39,11 +39,18 @@ type jobLine struct {
 }
 
 func jobLineOf(j replay.Job) jobLine {
-	return jobLine{
+	line := jobLine{
 		j.ID, j.State, j.Note, j.Created, given(j.Started), given(j.Finished), j.Orders.By, j.Orders.Why, j.Letters, j.Eligible,
 		j.Seen.Stored, j.Seen.Succeeded, j.Seen.Failed, j.Seen.Unknown, j.Underway(), j.Seen.Gone, j.Seen.Trouble,
 		j.Seen.Refused, j.Seen.Causes, j.Orders.Rate, j.Orders.StopAt, j.Orders.Force, j.Runner,
 	}
+	if line.Refused == nil {
+		line.Refused = map[replay.Verdict]int{}
+	}
+	if line.Causes == nil {
+		line.Causes = []replay.Cause{}
+	}
+	return line
 }
 
 type dlqJobsCmd struct {
@@ -65,7 +72,11 @@ func (c *dlqJobsCmd) Run(ctx context.Context, s streams) error {
 			return noJob(err)
 		}
 		fmt.Fprintln(s.err, sentence(job))
-		return printLetters(ctx, s, d, job, c.JSON, true)
+		if err := printLetters(ctx, s, d, job, c.JSON, true); err != nil {
+			return err
+		}
+		printNext(s.err, job)
+		return nil
 	}
 	jobs, err := d.office.List(ctx)
 	if err != nil {

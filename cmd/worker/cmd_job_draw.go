@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -68,6 +69,7 @@ func (p painter) job(j replay.Job, pace speed, width int) []string {
 		}
 		lines = append(lines, printable(fmt.Sprintf("  %d failed again: %s %s, group %s, %s", c.Count, c.Reason, c.Code, c.Group, c.Type)))
 	}
+	lines = append(lines, nextSteps(j)...)
 	for i, line := range lines[1:] {
 		lines[i+1] = text.Snip(line, width, "…")
 	}
@@ -130,4 +132,33 @@ func sentence(j replay.Job) string {
 		line += "; " + printable(j.Note)
 	}
 	return line
+}
+
+// nextSteps says what to do about a replay that came to no good end.
+func nextSteps(j replay.Job) []string {
+	if !j.Over() || j.State != replay.Stopped && j.State != replay.Cancelled {
+		return nil
+	}
+	lines := []string{counted(uint64(j.Remaining()), "letter") + " stay."} //nolint:gosec // a count
+	if j.State == replay.Cancelled {
+		return lines
+	}
+	lines[0] += " Next:"
+	add := func(command, what string) {
+		lines = append(lines, fmt.Sprintf("  %-46s  %s", "worker dlq "+command, what))
+	}
+	if len(j.Seen.Causes) > 0 {
+		group := j.Seen.Causes[0].Group
+		add("show "+group, "why, and what mends it")
+		add("edit "+group+" --patch FILE --why TEXT", "mend the events")
+	}
+	add("resume "+j.ID+" --why TEXT", "once it is mended")
+	add("cancel "+j.ID+" --why TEXT", "leave the rest as it is")
+	return lines
+}
+
+func printNext(out io.Writer, j replay.Job) {
+	for _, line := range nextSteps(j) {
+		fmt.Fprintln(out, line)
+	}
 }

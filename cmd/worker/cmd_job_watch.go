@@ -81,7 +81,11 @@ func (c *dlqWatchCmd) follow(ctx context.Context, s streams, d desk, job replay.
 				return err
 			}
 		}
-		if job.Over() || !rest(ctx, c.Interval) {
+		if job.Over() {
+			printNext(s.err, job)
+			return nil
+		}
+		if !rest(ctx, c.Interval) {
 			return nil
 		}
 		var trouble error

@@ -19,10 +19,11 @@ type replayLine struct {
 	EventID   string `json:"eventId"`
 	Seq       uint64 `json:"seq"`
 	Duplicate bool   `json:"duplicate"`
-	Outcome   string `json:"outcome"` // with --wait: succeeded or failed; else stored
+	Outcome   string `json:"outcome"` // of replay without --wait: stored
 	Error     string `json:"error,omitempty"`
 }
 
+// replayLineOf is what became of a letter: of its event too, if outcomes are asked for.
 func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
 	line := replayLine{ID: sent.ID, EventID: sent.EventID, Seq: sent.Seq, Duplicate: sent.Twice, Outcome: "stored", Error: sent.Error}
 	switch {
@@ -33,7 +34,7 @@ func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
 	case sent.Outcome == replay.NotStored:
 		line.Outcome = "not replayed"
 	case outcomes && sent.Outcome == "":
-		line.Outcome = "unknown"
+		line.Outcome = "under way"
 	case outcomes:
 		line.Outcome = string(sent.Outcome)
 	}
@@ -110,7 +111,8 @@ func (c *dlqReplayCmd) tell(ctx context.Context, s streams, d desk, job replay.J
 	}
 	switch {
 	case job.State == replay.Stopped, job.State == replay.Cancelled:
-		return exit{exitPartly, fmt.Errorf("job %s has %s: %s; %d letters stay", job.ID, job.State, job.Note, job.Letters-seen.Stored)}
+		printNext(s.err, job)
+		return exit{exitPartly, fmt.Errorf("job %s is %s: %s", job.ID, job.State, job.Note)}
 	case failed > 0:
 		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, job.Letters+missing)}
 	}
@@ -122,20 +124,17 @@ const mostLines = 50
 
 func printLetters(ctx context.Context, s streams, d desk, job replay.Job, asJSON, outcomes bool) error {
 	list := newListing(s.out, asJSON, column{"letter", 0}, column{"event", 32}, column{"stored as", 0}, column{"outcome", 0})
-	for n := range job.Batches {
-		batch, err := d.office.Batch(ctx, job.ID, n)
+	for sent, err := range d.office.Report(ctx, job) {
 		if err != nil {
 			return err
 		}
-		for _, sent := range batch.Sent {
-			line := replayLineOf(sent, outcomes)
-			outcome := line.Outcome
-			if line.Error != "" {
-				outcome += ": " + line.Error
-			}
-			if err := list.add(line, line.ID, line.EventID, line.Seq, outcome); err != nil {
-				return err
-			}
+		line := replayLineOf(sent, outcomes)
+		outcome := line.Outcome
+		if line.Error != "" {
+			outcome += ": " + line.Error
+		}
+		if err := list.add(line, line.ID, line.EventID, line.Seq, outcome); err != nil {
+			return err
 		}
 	}
 	return list.end(s.err, "nothing was replayed")

@@ -70,39 +70,54 @@ func standing(l status.Lane) string {
 	return text
 }
 
+// renew takes in what operators want. A job that is resumed begins anew once nothing is
+// under way: what was is forgiven, and what could not be stored is tried again.
+func (r *run) renew(ctx context.Context) error {
+	j := &r.job
+	if j.Heeded == j.Wanted || j.Want == wantRun && len(j.Open) > 0 {
+		return nil
+	}
+	if j.Want == wantRun {
+		again, err := r.Office.notStored(ctx, *j)
+		if err != nil {
+			return err
+		}
+		j.Again = again
+		j.Settled.Trouble -= len(again)
+		j.Settled.Last = ""
+		j.Seen = r.tally()
+		j.Before = Before{j.Seen.Stored, j.Seen.known()}
+	}
+	j.Heeded = j.Wanted
+	return nil
+}
+
 // decide says what state the job is in.
 func (r *run) decide() {
 	j := &r.job
 	before, note := j.State, j.Note
-	anew := j.Heeded != j.Wanted && j.Want == wantRun
-	if anew && len(j.Open) == 0 { // resumed: everything that was is forgiven
-		j.Before = Before{j.Seen.Stored, j.Seen.known()}
-		j.Settled.Last, j.Seen.Last = "", ""
-		anew = false
-	}
-	if !anew {
-		j.Heeded = j.Wanted
-	}
 	if j.turnBack(func(typ string) bool { return r.shut[typ] == "" }) {
 		r.changed = true
 	}
 	s := r.step()
 	why, others := r.standstill()
 	switch {
-	case anew:
+	case j.Heeded != j.Wanted:
 		j.State, j.Note = Waiting, "waits until what is under way has ended"
 	case j.Want == wantCancel:
-		j.State, j.Note = Cancelled, "cancelled by "+j.WantBy+because(j.WantWhy)
+		j.State, j.Note = Cancelled, j.cancelled()
 	case j.ended():
 	case j.Want == wantPause:
 		j.State, j.Note = Paused, j.paused()
 	case s.tooBad() && !j.through(): // else there is nothing left to stop
 		j.State, j.Note = Stopped, verdictOn(s, j.Seen)
 	case j.through() && len(j.Open) == 0:
-		j.State, j.Note = Done, ""
+		if j.State, j.Note = Done, ""; j.Seen.Trouble > 0 {
+			j.State, j.Note = Stopped, fmt.Sprintf("%d could not be stored; resume tries them again", j.Seen.Trouble)
+		}
 		j.Settled.Gone += max(0, j.Letters-j.Dealt()) // what others have taken was not met any more
 		j.Seen.Gone = j.Settled.Gone
-	case why != "" && !others && !s.small:
+	case why != "" && (!others || len(j.Again) > 0) && !s.small:
 		j.State, j.Note = Holding, why
 	case s.canary():
 		j.State, j.Note = Canary, why
@@ -145,7 +160,7 @@ func (r *run) step() step {
 
 // room is how many letters may be replayed now.
 func (r *run) room() int {
-	if (r.job.State != Canary && r.job.State != Running) || r.job.Cursor >= r.job.Selection.Last {
+	if (r.job.State != Canary && r.job.State != Running) || r.job.Cursor >= r.job.Selection.Last && len(r.job.Again) == 0 {
 		return 0
 	}
 	n := r.step().room()

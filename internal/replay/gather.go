@@ -47,7 +47,7 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 		}
 	}
 	for _, id := range gone {
-		if id <= cursor && id > r.job.Reached {
+		if id <= cursor && (id > r.job.Reached || len(r.job.Again) > 0) {
 			b.Sent = append(b.Sent, Sent{ID: id, Outcome: Gone})
 		}
 	}
@@ -60,14 +60,18 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 // are no letters any more, and how far it has looked.
 func (r *run) within(ctx context.Context) (found []dlq.Letter, gone []uint64, cursor uint64, err error) {
 	j := &r.job
-	reach := j.Selection
-	reach.Last = min(reach.Last, j.Cursor+scanMost)
-	for l, err := range r.Office.letters(ctx, reach, j.Cursor, func(id uint64) { gone = append(gone, id) }) {
+	reach, after := j.Selection, j.Cursor
+	reach.Last = min(reach.Last, after+scanMost)
+	if again := len(j.Again); again > 0 {
+		reach, after = Selection{IDs: j.Again, Last: j.Again[again-1]}, 0
+	}
+	for l, err := range r.Office.letters(ctx, reach, after, func(id uint64) { gone = append(gone, id) }) {
 		switch {
 		case err != nil:
 			return nil, nil, 0, err
 		case l.ID > reach.Last:
 			return found, gone, reach.Last, nil
+		case len(j.Again) > 0:
 		case !j.takes(l.Type, l.ID):
 			continue
 		case r.shut[l.Type] != "" && !j.Small():

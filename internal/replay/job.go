@@ -72,6 +72,7 @@ type Job struct {
 	Runner   string    `json:"runner,omitempty"`
 	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with, but for those left
 	Left     places    `json:"left,omitempty"`   // of types whose lane stood still: where they were left
+	Again    []uint64  `json:"again,omitempty"`  // letters that could not be stored, to be tried again first; ascending
 	Back     places    `json:"back,omitempty"`   // of types taken up again: where, as far as Reached
 	Reached  uint64    `json:"reached,omitzero"` // how far the cursor was when it was last turned back
 	Batches  int       `json:"batches"`          // noted so far
@@ -115,11 +116,16 @@ func (j Job) Underway() int {
 	return j.Seen.Stored - j.Seen.Succeeded - j.Seen.Failed - j.Seen.Unknown
 }
 
+// Remaining is how many of the letters are letters still, or again.
+func (j Job) Remaining() int {
+	return j.Letters - j.Underway() - j.Seen.Succeeded - j.Seen.Unknown - j.Seen.Gone
+}
+
 // Dealt is how many letters the job has come to.
 func (j Job) Dealt() int { return j.Seen.Stored + j.Seen.Gone + j.Seen.Trouble + j.Seen.refused() }
 
-// want takes in what an operator wants.
-func (j *Job) want(what, by, why string) error {
+// want takes in what an operator wants; now is the server's time.
+func (j *Job) want(what, by, why string, now time.Time) error {
 	switch {
 	case what == wantRun && j.Want != wantPause && j.State != Stopped:
 		return fmt.Errorf("job %s is %s: only one that is paused or stopped can be resumed", j.ID, j.State)
@@ -137,6 +143,13 @@ func (j *Job) want(what, by, why string) error {
 		}
 	case wantCancel:
 		j.Finished = time.Time{} // of one that had stopped: its runner ends it again
+		if j.Runner != "" {
+			break
+		}
+		j.State, j.Note = Cancelled, j.cancelled()
+		if len(j.Open) == 0 {
+			j.Finished = now
+		}
 	}
 	return nil
 }
@@ -150,6 +163,8 @@ func (j Job) idle() bool {
 }
 
 func (j Job) paused() string { return "paused by " + j.WantBy + because(j.WantWhy) }
+
+func (j Job) cancelled() string { return "cancelled by " + j.WantBy + because(j.WantWhy) }
 
 func because(why string) string {
 	if why == "" {

@@ -68,6 +68,9 @@ func TestJob_notMended(t *testing.T) {
 		if j.State != replay.Stopped || !strings.Contains(j.Note, "InvalidParameter.ParamError") {
 			t.Errorf("the job is %s (%s), want it stopped, with the new reason", j.State, j.Note)
 		}
+		if j.Remaining() != 1000 {
+			t.Errorf("%d letters stay, want all 1000", j.Remaining())
+		}
 		if calls := len(y.sim.Calls()); calls > 6 {
 			t.Errorf("%d vendor calls, want at most 6", calls)
 		}

@@ -1,6 +1,9 @@
 package replay
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // places is where in the letters something begins, by event type: behind this id.
 type places map[string]uint64
@@ -9,7 +12,9 @@ type places map[string]uint64
 // still are left, and the cursor is turned back to them once it goes.
 
 // through reports whether the job has come to all of its letters.
-func (j Job) through() bool { return j.Cursor >= j.Selection.Last && len(j.Left) == 0 }
+func (j Job) through() bool {
+	return j.Cursor >= j.Selection.Last && len(j.Left) == 0 && len(j.Again) == 0
+}
 
 // ahead reports whether letters of a type may be still to come.
 func (j Job) ahead(typ string) bool {
@@ -17,7 +22,7 @@ func (j Job) ahead(typ string) bool {
 		return true
 	}
 	_, back := j.Back[typ]
-	return back || max(j.Cursor, j.Reached) < j.Selection.Last
+	return back || len(j.Again) > 0 || max(j.Cursor, j.Reached) < j.Selection.Last
 }
 
 // takes reports whether it is a letter's turn: none before it was left, and it was not
@@ -39,8 +44,12 @@ func (j *Job) leave(typ string, id uint64) {
 	j.Left[typ] = id - 1
 }
 
-// pass moves the cursor on.
+// pass moves the job on past a letter.
 func (j *Job) pass(to uint64) {
+	if len(j.Again) > 0 {
+		j.Again = slices.DeleteFunc(j.Again, func(id uint64) bool { return id <= to })
+		return
+	}
 	if j.Cursor = to; to >= j.Reached {
 		j.Back = nil
 	}

@@ -138,17 +138,27 @@ func (o *Office) Batch(ctx context.Context, job string, n int) (Batch, error) {
 
 // Pause stops a job where it stands; what is under way is seen through.
 func (o *Office) Pause(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantPause, by, why) })
+	return o.want(ctx, id, wantPause, by, why)
 }
 
-// Resume lets a job go on that was paused or has stopped; it begins with a canary again.
+// Resume lets a job go on that was paused or has stopped; it begins with a canary again,
+// and with the letters that could not be stored.
 func (o *Office) Resume(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantRun, by, why) })
+	return o.want(ctx, id, wantRun, by, why)
 }
 
-// Cancel ends a job; the letters it has not come to stay where they are.
+// Cancel ends a job; the letters it has not come to stay where they are. One that no
+// runner has is over at once.
 func (o *Office) Cancel(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantCancel, by, why) })
+	return o.want(ctx, id, wantCancel, by, why)
+}
+
+func (o *Office) want(ctx context.Context, id, what, by, why string) (Job, error) {
+	now, err := o.bucket.Time(ctx)
+	if err != nil {
+		return Job{}, err
+	}
+	return o.edit(ctx, id, func(j *Job) error { return j.want(what, by, why, now) })
 }
 
 // edit changes a job's record by compare-and-set.
@@ -186,7 +196,9 @@ func (o *Office) putBatch(ctx context.Context, job string, b *Batch) error {
 	if err != nil {
 		return fmt.Errorf("encode batch %d of job %q: %w", b.N, job, err)
 	}
-	b.rev, err = o.bucket.Put(ctx, batchKey(job, b.N), value, b.rev, batchTTL)
+	if b.rev, err = o.bucket.Put(ctx, batchKey(job, b.N), value, b.rev, batchTTL); err == nil {
+		b.noted, b.news = time.Now(), false
+	}
 	return err
 }
 

@@ -16,6 +16,9 @@ import (
 const (
 	// saveEvery is how often a job's record is written at least.
 	saveEvery = time.Second
+	// noteEvery is how often a batch is written of whose letters something has become: the
+	// report of a job that goes on is not older.
+	noteEvery = 5 * time.Second
 	// laneEvery is how often a runner looks whether the lanes go.
 	laneEvery = time.Second
 	// A runner with nothing to do looks again soon, and then less often.
@@ -67,6 +70,9 @@ func (r *run) loop(ctx context.Context) error {
 		if err := r.look(ctx); err != nil {
 			return err
 		}
+		if err := r.renew(ctx); err != nil {
+			return err
+		}
 		r.decide()
 		if n := r.room(); n > 0 {
 			if err := r.next(ctx, n); err != nil {
@@ -101,11 +107,14 @@ func (r *run) learn(ctx context.Context) error {
 	r.changed = r.changed || ended > 0
 	for _, n := range slices.Clone(r.job.Open) {
 		b := r.open[n]
-		if b.unknown > 0 {
+		if b.unknown > 0 && (!b.news || time.Since(b.noted) < noteEvery) {
 			continue
 		}
 		if err := r.Office.putBatch(ctx, r.job.ID, b); err != nil {
 			return lost(err)
+		}
+		if b.unknown > 0 {
+			continue
 		}
 		for _, s := range b.Sent {
 			r.job.Settled.count(s)

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"time"
+
 	"essworker/internal/dlq"
 	"essworker/internal/event"
 	"essworker/internal/mask"
@@ -26,7 +28,9 @@ type Batch struct {
 	Sent  []Sent    `json:"sent"`
 
 	rev     uint64
-	unknown int // letters whose outcome is not known
+	unknown int       // letters whose outcome is not known
+	noted   time.Time // when it was last written
+	news    bool      // something has become of its letters since
 }
 
 // Sent is one letter of a batch.
