@@ -99,6 +99,14 @@ func noJob(err error) error {
 	return err
 }
 
+// unclear says how to learn what nobody has answered.
+func unclear(err error, job string) error {
+	if errors.Is(err, replay.ErrUnclear) {
+		return fmt.Errorf("%w; see worker dlq watch %s", err, job)
+	}
+	return err
+}
+
 // jobChange is what pause, resume and cancel of a replay have in common.
 type jobChange struct {
 	client
@@ -123,7 +131,7 @@ func (c jobChange) change(ctx context.Context, s streams, name string, do func(o
 		return err
 	})
 	if err != nil {
-		return err
+		return unclear(err, c.Job)
 	}
 	fmt.Fprintln(s.out, sentence(job))
 	return nil

@@ -48,7 +48,7 @@ func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay
 	job := replay.Draft(plan, orders)
 	act := audit.Action{Name: "letters.replay", What: lettersNamed(c.orders(plan)), Count: plan.Eligible, After: job.ID, Why: c.Why}
 	if err := d.trail.Do(ctx, act, func(ctx context.Context) error { return d.office.Create(ctx, job) }); err != nil {
-		return err
+		return unclear(err, job.ID)
 	}
 	ctx, stop := quietSignals(ctx)
 	defer stop()

@@ -40,8 +40,6 @@ const (
 	reportTTL = 30 * 24 * time.Hour
 	// batchTTL is how long a batch stays behind the last touch: longer than its job.
 	batchTTL = 90 * 24 * time.Hour
-	// editTries bounds the tries of one change of a record against others' changes.
-	editTries = 20
 )
 
 // ErrNoJob says that there is no job of that id.
@@ -134,60 +132,6 @@ func (o *Office) Batch(ctx context.Context, job string, n int) (Batch, error) {
 		return Batch{}, fmt.Errorf("read batch %d of job %q: %w", n, job, err)
 	}
 	return b, nil
-}
-
-// Pause stops a job where it stands; what is under way is seen through.
-func (o *Office) Pause(ctx context.Context, id, by, why string) (Job, error) {
-	return o.want(ctx, id, wantPause, by, why)
-}
-
-// Resume lets a job go on that was paused or has stopped; it begins with a canary again,
-// and with the letters that could not be stored.
-func (o *Office) Resume(ctx context.Context, id, by, why string) (Job, error) {
-	return o.want(ctx, id, wantRun, by, why)
-}
-
-// Cancel ends a job; the letters it has not come to stay where they are. One that no
-// runner has is over at once.
-func (o *Office) Cancel(ctx context.Context, id, by, why string) (Job, error) {
-	return o.want(ctx, id, wantCancel, by, why)
-}
-
-func (o *Office) want(ctx context.Context, id, what, by, why string) (Job, error) {
-	now, err := o.bucket.Time(ctx)
-	if err != nil {
-		return Job{}, err
-	}
-	return o.edit(ctx, id, func(j *Job) error { return j.want(what, by, why, now) })
-}
-
-// edit changes a job's record by compare-and-set.
-func (o *Office) edit(ctx context.Context, id string, change func(*Job) error) (Job, error) {
-	for range editTries {
-		j, rev, err := o.read(ctx, id)
-		if err != nil {
-			return j, err
-		}
-		if err := change(&j); err != nil {
-			return j, err
-		}
-		if _, err = o.write(ctx, j, rev); !errors.Is(err, kv.ErrStale) {
-			return j, err
-		}
-	}
-	return Job{}, fmt.Errorf("change job %q: %w, %d times over", id, kv.ErrStale, editTries)
-}
-
-func (o *Office) write(ctx context.Context, j Job, rev uint64) (uint64, error) {
-	value, err := json.Marshal(j)
-	if err != nil {
-		return 0, fmt.Errorf("encode job %q: %w", j.ID, err)
-	}
-	ttl := time.Duration(0)
-	if j.Over() {
-		ttl = reportTTL
-	}
-	return o.bucket.Put(ctx, jobKeys+j.ID, value, rev, ttl)
 }
 
 // putBatch notes a batch, and fails if somebody else has since it was read.

@@ -178,7 +178,8 @@ func (r *run) save(ctx context.Context) error {
 func (r *run) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
 	defer cancel()
-	_, err := r.Office.edit(ctx, r.job.ID, func(j *Job) error {
+	released := func(now, _ Job) bool { return now.Runner != r.me }
+	_, err := r.Office.edit(ctx, r.job.ID, released, func(j *Job) error {
 		if j.Runner != r.me {
 			return errLost
 		}
