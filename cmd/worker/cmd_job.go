@@ -71,10 +71,10 @@ func (c *dlqJobsCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return noJob(err)
 		}
-		fmt.Fprintln(s.err, sentence(job))
 		if err := printLetters(ctx, s, d, job, c.JSON, true); err != nil {
 			return err
 		}
+		say(s.err, sentence(job))
 		printNext(s.err, job)
 		return nil
 	}

@@ -51,7 +51,7 @@ func (p painter) job(j replay.Job, pace speed, width int) []string {
 	lines := []string{fmt.Sprintf("%s  %s  %s", j.ID, p.paint(colour, string(j.State)), p.orders(j))}
 	tail := fmt.Sprintf(" %d of %d", done, j.Letters)
 	if !j.Over() {
-		if rate := pace.perSecond(); rate > 0 {
+		if rate := pace.perSecond(); rate > 0 && (j.State == replay.Canary || j.State == replay.Running) {
 			tail += fmt.Sprintf(", %.3g/s, %s left", rate, span(time.Duration(float64(j.Letters-done)/rate*float64(time.Second))))
 		}
 	} else if !j.Started.IsZero() {
@@ -67,7 +67,7 @@ func (p painter) job(j replay.Job, pace speed, width int) []string {
 			lines = append(lines, fmt.Sprintf("  … and %d more causes", len(j.Seen.Causes)-i))
 			break
 		}
-		lines = append(lines, printable(fmt.Sprintf("  %d failed again: %s %s, group %s, %s", c.Count, c.Reason, c.Code, c.Group, c.Type)))
+		lines = append(lines, printable(fmt.Sprintf("  %d %s, group %s: %s", c.Count, c.Type, c.Group, cause(c.Reason, c.Code))))
 	}
 	lines = append(lines, nextSteps(j)...)
 	for i, line := range lines[1:] {
@@ -161,4 +161,13 @@ func printNext(out io.Writer, j replay.Job) {
 	for _, line := range nextSteps(j) {
 		fmt.Fprintln(out, line)
 	}
+}
+
+// say prints a sentence, which a terminal would break within words.
+func say(out io.Writer, sentence string) {
+	lines := []string{sentence}
+	if isTerminal(out) {
+		lines = wrap(sentence, windowOf(out).width)
+	}
+	fmt.Fprintln(out, strings.Join(lines, "\n"))
 }

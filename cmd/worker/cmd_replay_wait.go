@@ -111,8 +111,9 @@ func (c *dlqReplayCmd) tell(ctx context.Context, s streams, d desk, job replay.J
 	}
 	switch {
 	case job.State == replay.Stopped, job.State == replay.Cancelled:
+		say(s.err, sentence(job))
 		printNext(s.err, job)
-		return exit{exitPartly, fmt.Errorf("job %s is %s: %s", job.ID, job.State, job.Note)}
+		return exit{exitPartly, fmt.Errorf("job %s is %s", job.ID, job.State)}
 	case failed > 0:
 		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, job.Letters+missing)}
 	}
@@ -150,7 +151,8 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, d desk, job replay.
 	for {
 		if !told[job.Note] && !job.Over() {
 			told[job.Note] = true
-			fmt.Fprintf(s.err, "worker: job %s is %s: %s\n", job.ID, job.State, printable(job.Note))
+			line.clear()
+			say(s.err, fmt.Sprintf("worker: job %s is %s: %s", job.ID, job.State, printable(job.Note)))
 		}
 		enough := job.Stored()
 		if c.Wait {
@@ -167,6 +169,7 @@ func (c *dlqReplayCmd) await(ctx context.Context, s streams, d desk, job replay.
 		}
 		var err error
 		if job, err = again(ctx, d, job); err != nil && ctx.Err() == nil {
+			line.clear()
 			fmt.Fprintln(s.err, "worker:", mask.Text(err.Error()))
 		}
 		line.show(job.ID+" "+string(job.State), settledOf(job), job.Letters)
