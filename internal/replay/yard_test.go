@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -279,7 +280,8 @@ func (y *yard) fates() (letters, successes map[string]int) {
 }
 
 // checkOnce holds the law of every replay: each event is either still a letter, one, or
-// has succeeded, once; and the vendor has carried it out no more than once.
+// has succeeded, once; and the vendor has carried it out no more than once, but for
+// links: one whose answer was lost is made again.
 func (y *yard) checkOnce() {
 	y.t.Helper()
 	letters, successes := y.fates()
@@ -290,7 +292,7 @@ func (y *yard) checkOnce() {
 		}
 	}
 	for entity, n := range y.sim.Commits() {
-		if n > 1 {
+		if n > 1 && !strings.HasPrefix(entity, "link:") {
 			y.t.Errorf("%s was carried out %d times", entity, n)
 		}
 	}
