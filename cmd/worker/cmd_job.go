@@ -39,11 +39,18 @@ type jobLine struct {
 }
 
 func jobLineOf(j replay.Job) jobLine {
-	return jobLine{
+	line := jobLine{
 		j.ID, j.State, j.Note, j.Created, given(j.Started), given(j.Finished), j.Orders.By, j.Orders.Why, j.Letters, j.Eligible,
 		j.Seen.Stored, j.Seen.Succeeded, j.Seen.Failed, j.Seen.Unknown, j.Underway(), j.Seen.Gone, j.Seen.Trouble,
 		j.Seen.Refused, j.Seen.Causes, j.Orders.Rate, j.Orders.StopAt, j.Orders.Force, j.Runner,
 	}
+	if line.Refused == nil {
+		line.Refused = map[replay.Verdict]int{}
+	}
+	if line.Causes == nil {
+		line.Causes = []replay.Cause{}
+	}
+	return line
 }
 
 type dlqJobsCmd struct {
@@ -64,8 +71,12 @@ func (c *dlqJobsCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return noJob(err)
 		}
-		fmt.Fprintln(s.err, sentence(job))
-		return printLetters(ctx, s, d, job, c.JSON, true)
+		if err := printLetters(ctx, s, d, job, c.JSON, true); err != nil {
+			return err
+		}
+		say(s.err, sentence(job))
+		printNext(s.err, job)
+		return nil
 	}
 	jobs, err := d.office.List(ctx)
 	if err != nil {
@@ -84,6 +95,14 @@ func (c *dlqJobsCmd) Run(ctx context.Context, s streams) error {
 func noJob(err error) error {
 	if errors.Is(err, replay.ErrNoJob) {
 		return exit{exitNoMatch, fmt.Errorf("%w: worker dlq jobs lists what there is", err)}
+	}
+	return err
+}
+
+// unclear says how to learn what nobody has answered.
+func unclear(err error, job string) error {
+	if errors.Is(err, replay.ErrUnclear) {
+		return fmt.Errorf("%w; see worker dlq watch %s", err, job)
 	}
 	return err
 }
@@ -112,7 +131,7 @@ func (c jobChange) change(ctx context.Context, s streams, name string, do func(o
 		return err
 	})
 	if err != nil {
-		return err
+		return unclear(err, c.Job)
 	}
 	fmt.Fprintln(s.out, sentence(job))
 	return nil

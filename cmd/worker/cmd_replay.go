@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -36,8 +34,9 @@ func (dlqReplayCmd) Help() string {
 	return `A plan says which letters would be replayed and which not, and why; what that
 costs; and the command that does it. A replay of more than six letters is a job: a
 canary of one letter, then five, then ever more, until so many fail again that the
-cause is not mended. It holds while its lane stands still, leaves room for live
-events, and goes on without this terminal: see worker dlq watch.`
+cause is not mended. Letters whose lane stands still wait for it, the others go on.
+It leaves room for live events, and goes on without this terminal: see worker dlq
+watch.`
 }
 
 // Run plans a replay, and carries it out if it is of one letter, of letters named by id,
@@ -121,132 +120,4 @@ func (c client) desk(ctx context.Context) (desk, error) {
 		return desk{}, notSetUp(err)
 	}
 	return desk{nc, office, audit.Open(ctx, nc, js, c.Names)}, nil
-}
-
-// replayLine is one line of dlq replay --json.
-type replayLine struct {
-	ID        uint64 `json:"id"`
-	EventID   string `json:"eventId"`
-	Seq       uint64 `json:"seq"`
-	Duplicate bool   `json:"duplicate"`
-	Outcome   string `json:"outcome"` // with --wait: succeeded or failed; else stored
-	Error     string `json:"error,omitempty"`
-}
-
-func replayLineOf(sent replay.Sent, outcomes bool) replayLine {
-	line := replayLine{ID: sent.ID, EventID: sent.EventID, Seq: sent.Seq, Duplicate: sent.Twice, Outcome: "stored", Error: sent.Error}
-	switch {
-	case sent.Refused != "":
-		line.Outcome, line.Error = "not replayed", sent.Refused.Means()
-	case sent.Outcome == replay.Gone:
-		line.Outcome, line.Error = "not replayed", "no such letter any more"
-	case sent.Outcome == replay.NotStored:
-		line.Outcome = "not replayed"
-	case outcomes && sent.Outcome == "":
-		line.Outcome = "unknown"
-	case outcomes:
-		line.Outcome = string(sent.Outcome)
-	}
-	return line
-}
-
-// start makes the plan a job and stays with it until its events are stored, or with
-// --wait until their outcomes are known. Where no worker takes the job, this command
-// runs it, as any worker would.
-func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay.Plan, orders replay.Orders) error {
-	job := replay.Draft(plan, orders)
-	act := audit.Action{Name: "letters.replay", What: lettersNamed(c.orders(plan)), Count: plan.Eligible, After: job.ID, Why: c.Why}
-	if err := d.trail.Do(ctx, act, func(ctx context.Context) error { return d.office.Create(ctx, job) }); err != nil {
-		return err
-	}
-	ctx, stop := quietSignals(ctx)
-	defer stop()
-	work, leave := context.WithCancel(ctx)
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		stand(work, d, job)
-	}()
-	defer func() { leave(); <-left }()
-	job, err := c.await(ctx, s, d, job)
-	if err != nil {
-		return err
-	}
-	if c.Wait {
-		fmt.Fprintf(s.err, "%d events stored\n", job.Seen.Stored)
-	}
-	return c.tell(ctx, s, d, job, len(plan.Missing))
-}
-
-// stand runs a job that no worker takes.
-func stand(ctx context.Context, d desk, job replay.Job) {
-	runner := replay.Runner{Office: d.office, Name: "cli " + workerName(), Log: slog.New(slog.DiscardHandler)}
-	wait := takeWait
-	if job.Small() {
-		wait = 0
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		if j, err := d.office.Get(ctx, job.ID); err == nil && j.Over() {
-			return
-		}
-		_ = runner.Run(ctx, job.ID) // what was cut off is taken up again, here or elsewhere
-		wait = takeWait
-	}
-}
-
-// takeWait is how long a command waits for a worker to take its job.
-const takeWait = 2 * time.Second
-
-func (c *dlqReplayCmd) tell(ctx context.Context, s streams, d desk, job replay.Job, missing int) error {
-	seen := job.Seen
-	failed := missing + seen.Trouble
-	if c.Wait {
-		failed += seen.Failed + seen.Unknown
-	}
-	if len(c.ids) > 0 {
-		failed += job.Dealt() - seen.Stored - seen.Trouble
-	}
-	if c.JSON || job.Dealt() <= mostLines {
-		if err := printLetters(ctx, s, d, job, c.JSON, c.Wait); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(s.out, "%s\nworker dlq jobs %s lists its letters\n", sentence(job), job.ID)
-	}
-	switch {
-	case job.State == replay.Stopped, job.State == replay.Cancelled:
-		return exit{exitPartly, fmt.Errorf("job %s has %s: %s; %d letters stay", job.ID, job.State, job.Note, job.Letters-seen.Stored)}
-	case failed > 0:
-		return exit{exitPartly, fmt.Errorf("%d of %d failed", failed, job.Letters+missing)}
-	}
-	return nil
-}
-
-// mostLines is how many letters are printed one by one.
-const mostLines = 50
-
-func printLetters(ctx context.Context, s streams, d desk, job replay.Job, asJSON, outcomes bool) error {
-	list := newListing(s.out, asJSON, column{"letter", 0}, column{"event", 32}, column{"stored as", 0}, column{"outcome", 0})
-	for n := range job.Batches {
-		batch, err := d.office.Batch(ctx, job.ID, n)
-		if err != nil {
-			return err
-		}
-		for _, sent := range batch.Sent {
-			line := replayLineOf(sent, outcomes)
-			outcome := line.Outcome
-			if line.Error != "" {
-				outcome += ": " + line.Error
-			}
-			if err := list.add(line, line.ID, line.EventID, line.Seq, outcome); err != nil {
-				return err
-			}
-		}
-	}
-	return list.end(s.err, "nothing was replayed")
 }

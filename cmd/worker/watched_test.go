@@ -32,7 +32,10 @@ type (
 				Expr string `json:"expr"`
 			} `json:"targets"`
 			Position struct {
-				X, Y, W, H int
+				X int `json:"x"`
+				Y int `json:"y"`
+				W int `json:"w"`
+				H int `json:"h"`
 			} `json:"gridPos"`
 		} `json:"panels"`
 	}

@@ -188,7 +188,7 @@ func (b *Bed) Connect(opts natsconn.Options, cfg natsconn.Config) *nats.Conn {
 	opts.NoRetry = true
 	if url := b.Server.URL(); url != "" {
 		cfg.URL = natsconn.URLs(url)
-	} else {
+	} else if opts.InProcess == nil {
 		opts.InProcess = b.Server
 	}
 	nc, err := natsconn.Connect(b.t.Context(), cfg, opts)

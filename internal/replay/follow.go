@@ -71,7 +71,7 @@ func (f *follower) drop(b *Batch, i int) {
 
 // end notes what became of an event.
 func (f *follower) end(p *pending, o Outcome) {
-	p.sent().Outcome = o
+	p.sent().Outcome, p.batch.news = o, true
 	f.drop(p.batch, p.i)
 }
 

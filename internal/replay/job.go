@@ -4,9 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +70,11 @@ type Job struct {
 	State    State     `json:"state"`
 	Note     string    `json:"note,omitempty"` // why it is in that state; masked
 	Runner   string    `json:"runner,omitempty"`
-	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with
+	Cursor   uint64    `json:"cursor"`           // letters up to here have been dealt with, but for those left
+	Left     places    `json:"left,omitempty"`   // of types whose lane stood still: where they were left
+	Again    []uint64  `json:"again,omitempty"`  // letters that could not be stored, to be tried again first; ascending
+	Back     places    `json:"back,omitempty"`   // of types taken up again: where, as far as Reached
+	Reached  uint64    `json:"reached,omitzero"` // how far the cursor was when it was last turned back
 	Batches  int       `json:"batches"`          // noted so far
 	Sending  bool      `json:"sending,omitzero"` // the last of them is not put back yet, or only in part
 	Open     []int     `json:"open,omitempty"`   // those with letters whose outcome is not known
@@ -90,36 +92,6 @@ type Job struct {
 type Before struct {
 	Stored int `json:"stored"`
 	Known  int `json:"known"`
-}
-
-// Tally counts what became of letters.
-type Tally struct {
-	Stored    int             `json:"stored"`    // events that are in their stream again
-	Succeeded int             `json:"succeeded"` // of these
-	Failed    int             `json:"failed"`    // of these: letters again
-	Unknown   int             `json:"unknown"`   // of these: they are gone and left nothing
-	Gone      int             `json:"gone"`      // letters that were no letters any more
-	Trouble   int             `json:"trouble"`   // that could not be stored; they are letters still
-	Refused   map[Verdict]int `json:"refused,omitempty"`
-	Causes    []Cause         `json:"causes,omitempty"` // of the failures, the most frequent first
-	Groups    []Ends          `json:"groups,omitempty"` // the outcomes by the letters' own groups
-	Last      string          `json:"last,omitempty"`   // outcomes, the newest last: . is a success, x is none
-}
-
-// Cause is why replayed events failed again.
-type Cause struct {
-	Group  string `json:"group"`
-	Type   string `json:"type"`
-	Reason string `json:"reason"`
-	Code   string `json:"code"`
-	Count  int    `json:"count"`
-}
-
-// Ends is how replays of a group's letters ended.
-type Ends struct {
-	Group     string `json:"group"`
-	Succeeded int    `json:"succeeded"`
-	Failed    int    `json:"failed"`
 }
 
 // Asked is the state that an operator wants and that is not reached yet: Paused,
@@ -144,88 +116,16 @@ func (j Job) Underway() int {
 	return j.Seen.Stored - j.Seen.Succeeded - j.Seen.Failed - j.Seen.Unknown
 }
 
+// Remaining is how many of the letters are letters still, or again.
+func (j Job) Remaining() int {
+	return j.Letters - j.Underway() - j.Seen.Succeeded - j.Seen.Unknown - j.Seen.Gone
+}
+
 // Dealt is how many letters the job has come to.
 func (j Job) Dealt() int { return j.Seen.Stored + j.Seen.Gone + j.Seen.Trouble + j.Seen.refused() }
 
-func (t Tally) refused() (n int) {
-	for _, c := range t.Refused {
-		n += c
-	}
-	return n
-}
-
-func (t Tally) known() int { return t.Succeeded + t.Failed + t.Unknown }
-
-func (t Tally) clone() Tally {
-	t.Refused, t.Causes, t.Groups = maps.Clone(t.Refused), slices.Clone(t.Causes), slices.Clone(t.Groups)
-	return t
-}
-
-// lastMost is over how many outcomes the part of failures is taken.
-const lastMost = 50
-
-// count takes in what became of one letter.
-func (t *Tally) count(s Sent) {
-	if s.Refused != "" {
-		if t.Refused == nil {
-			t.Refused = map[Verdict]int{}
-		}
-		t.Refused[s.Refused]++
-		return
-	}
-	if s.Seq > 0 || s.Outcome == Good || s.Outcome == Bad || s.Outcome == Lost {
-		t.Stored++
-	}
-	switch s.Outcome {
-	case Gone:
-		t.Gone++
-	case NotStored:
-		t.Trouble++
-	case Good:
-		t.Succeeded++
-		t.Last += "."
-		t.ends(s.Group).Succeeded++
-	case Bad:
-		t.Failed++
-		t.Last += "x"
-		t.ends(s.Group).Failed++
-		t.blame(*s.Cause)
-	case Lost: // what nobody knows the end of is no sign of a mended cause
-		t.Unknown++
-		t.Last += "x"
-	}
-	t.Last = t.Last[max(0, len(t.Last)-lastMost):]
-}
-
-func (t *Tally) blame(c Cause) {
-	c.Count = 1
-	i := slices.IndexFunc(t.Causes, func(o Cause) bool { return o.Group == c.Group && o.Type == c.Type })
-	if i >= 0 {
-		t.Causes[i].Count++
-	} else if len(t.Causes) < mostCauses {
-		t.Causes = append(t.Causes, c)
-	}
-	slices.SortStableFunc(t.Causes, func(a, b Cause) int { return b.Count - a.Count })
-}
-
-// ends gives where to count how a letter of a group ended.
-func (t *Tally) ends(group string) *Ends {
-	i := slices.IndexFunc(t.Groups, func(e Ends) bool { return e.Group == group })
-	switch {
-	case i >= 0:
-	case len(t.Groups) < mostCauses:
-		t.Groups, i = append(t.Groups, Ends{Group: group}), len(t.Groups)
-	default:
-		return new(Ends)
-	}
-	return &t.Groups[i]
-}
-
-// mostCauses bounds the record; a job with so many has other trouble.
-const mostCauses = 50
-
-// want takes in what an operator wants.
-func (j *Job) want(what, by, why string) error {
+// want takes in what an operator wants; now is the server's time.
+func (j *Job) want(what, by, why string, now time.Time) error {
 	switch {
 	case what == wantRun && j.Want != wantPause && j.State != Stopped:
 		return fmt.Errorf("job %s is %s: only one that is paused or stopped can be resumed", j.ID, j.State)
@@ -243,6 +143,13 @@ func (j *Job) want(what, by, why string) error {
 		}
 	case wantCancel:
 		j.Finished = time.Time{} // of one that had stopped: its runner ends it again
+		if j.Runner != "" {
+			break
+		}
+		j.State, j.Note = Cancelled, j.cancelled()
+		if len(j.Open) == 0 {
+			j.Finished = now
+		}
 	}
 	return nil
 }
@@ -257,6 +164,8 @@ func (j Job) idle() bool {
 
 func (j Job) paused() string { return "paused by " + j.WantBy + because(j.WantWhy) }
 
+func (j Job) cancelled() string { return "cancelled by " + j.WantBy + because(j.WantWhy) }
+
 func because(why string) string {
 	if why == "" {
 		return ""
@@ -266,57 +175,12 @@ func because(why string) string {
 
 // Stored reports whether the job has put back all it will.
 func (j Job) Stored() bool {
-	return !j.Sending && (j.ended() || j.Cursor >= j.Selection.Last && j.State != Waiting)
+	return !j.Sending && (j.ended() || j.through() && j.State != Waiting)
 }
 
 // Small reports whether the job has no more letters than a canary: it goes at once, and
 // waits for no lane.
 func (j Job) Small() bool { return j.Eligible <= canarySize }
-
-// Outcome is what became of a letter a job has come to.
-type Outcome string
-
-// The outcomes; the empty one is that it is not known yet.
-const (
-	Good      Outcome = "succeeded"
-	Bad       Outcome = "failed"
-	Lost      Outcome = "unknown"
-	Gone      Outcome = "gone"
-	NotStored Outcome = "not replayed"
-)
-
-// Batch is some letters that are replayed together. It is noted before the first of
-// them is, so that whoever takes over knows what may have been begun.
-type Batch struct {
-	N     int       `json:"n"`
-	Since dlq.Marks `json:"since"` // whatever becomes of it stands behind these
-	Sent  []Sent    `json:"sent"`
-
-	rev     uint64
-	unknown int // letters whose outcome is not known
-}
-
-// Sent is one letter of a batch.
-type Sent struct {
-	ID      uint64  `json:"id"`
-	EventID string  `json:"event,omitempty"` // masked
-	Type    string  `json:"type"`
-	Group   string  `json:"group,omitempty"`  // of the letter
-	Key     string  `json:"key,omitempty"`    // of the event
-	Origin  uint64  `json:"origin,omitempty"` // its first letter
-	Replay  int     `json:"replay,omitempty"` // which one this is, from 1
-	MsgID   string  `json:"msg,omitempty"`
-	Refused Verdict `json:"refused,omitempty"`
-	Seq     uint64  `json:"seq,omitempty"`  // where the event stands again; 0 is not yet, or not known
-	Twice   bool    `json:"twice,omitzero"` // another replay of the same letter had stored it already
-	Outcome Outcome `json:"outcome,omitempty"`
-	Letter  uint64  `json:"letter,omitempty"` // the new one, of a failure
-	Cause   *Cause  `json:"cause,omitempty"`
-	Error   string  `json:"error,omitempty"`
-}
-
-// settled reports whether nothing more is to be learnt about a letter.
-func (s Sent) settled() bool { return s.Refused != "" || s.Outcome != "" }
 
 var idPattern = regexp.MustCompile(`^j-[a-z2-7]{6}$`)
 

@@ -68,6 +68,9 @@ func TestJob_notMended(t *testing.T) {
 		if j.State != replay.Stopped || !strings.Contains(j.Note, "InvalidParameter.ParamError") {
 			t.Errorf("the job is %s (%s), want it stopped, with the new reason", j.State, j.Note)
 		}
+		if j.Remaining() != 1000 {
+			t.Errorf("%d letters stay, want all 1000", j.Remaining())
+		}
 		if calls := len(y.sim.Calls()); calls > 6 {
 			t.Errorf("%d vendor calls, want at most 6", calls)
 		}
@@ -155,6 +158,59 @@ func TestJob_holds(t *testing.T) {
 			t.Errorf("the job ended as %+v", j)
 		}
 		y.checkOnce()
+	})
+}
+
+// TestJob_otherLanes: of a job over several types only the letters wait whose lane stands
+// still, and the job says which; they are taken up when it goes again.
+func TestJob_otherLanes(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		const pairs = 100
+		for range pairs {
+			y.letter()
+			y.letter(y.link)
+		}
+		if _, err := topology.Pause(t.Context(), y.JS, y.Topology.Names, typ, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		id := y.create(orders).ID
+		y.until(id, time.Minute, "going on with what can", func(j replay.Job) bool {
+			return j.State == replay.Running && j.Note == typ+": paused; the others go on"
+		})
+		j := y.until(id, time.Minute, "holding", func(j replay.Job) bool { return j.State == replay.Holding })
+		if j.Seen.Succeeded != pairs || j.Seen.Stored != pairs || j.Note != typ+": paused" {
+			t.Errorf("with one lane paused the job came to %+v, want all of the other lane's letters replayed", j)
+		}
+		if err := topology.Resume(t.Context(), y.JS, y.Topology.Names, typ); err != nil {
+			t.Fatal(err)
+		}
+		if j := y.until(id, time.Minute, "over", over); j.State != replay.Done || j.Seen.Succeeded != 2*pairs || j.Seen.Gone != 0 {
+			t.Errorf("the job ended as %+v", j)
+		}
+		y.checkOnce()
+	})
+}
+
+// TestJob_smallSaysWhy: a job too small for a canary waits for no lane, and says what
+// its events wait for.
+func TestJob_smallSaysWhy(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		y.put(1)
+		if _, err := topology.Pause(t.Context(), y.JS, y.Topology.Names, typ, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		id := y.create(orders).ID
+		y.until(id, 10*time.Second, "stored, with a note", func(j replay.Job) bool { return j.Seen.Stored == 1 && j.Note == typ+": paused" })
+		if err := topology.Resume(t.Context(), y.JS, y.Topology.Names, typ); err != nil {
+			t.Fatal(err)
+		}
+		if j := y.until(id, time.Minute, "over", over); j.State != replay.Done || j.Note != "" {
+			t.Errorf("the job ended as %+v", j)
+		}
 	})
 }
 

@@ -354,9 +354,3 @@ func Draft(p Plan, orders Orders) Job {
 		Letters: p.Letters, Eligible: p.Eligible, Types: p.Types, Cursor: max(p.Selection.First, 1) - 1,
 	}
 }
-
-// Create stores a draft: the next runner that is free takes it.
-func (o *Office) Create(ctx context.Context, j Job) error {
-	_, err := o.write(ctx, j, 0)
-	return err
-}

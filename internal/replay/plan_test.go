@@ -29,13 +29,8 @@ func TestPlan(t *testing.T) {
 		}
 		link := func(expires time.Time) func(*dlq.Failed) {
 			return func(f *dlq.Failed) {
-				f.Type, f.Subject = "autosign.link.requested", y.Topology.EventSubject("autosign.link.requested")
-				e := event.New(f.Type, source, f.Event.ID(), fmt.Appendf(nil, `{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000000000000000"},"expiresAt":%q}`, expires.Format(time.RFC3339)))
-				header, data, err := event.Write(e)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.Event, f.Header, f.Data, f.Schema = e, header, data, ""
+				y.link(f)
+				f.Schema, f.Data = "", fmt.Appendf(f.Data[:len(f.Data)-1], `,"expiresAt":%q}`, expires.Format(time.RFC3339))
 			}
 		}
 		verdicts := []struct {

@@ -40,8 +40,6 @@ const (
 	reportTTL = 30 * 24 * time.Hour
 	// batchTTL is how long a batch stays behind the last touch: longer than its job.
 	batchTTL = 90 * 24 * time.Hour
-	// editTries bounds the tries of one change of a record against others' changes.
-	editTries = 20
 )
 
 // ErrNoJob says that there is no job of that id.
@@ -136,57 +134,15 @@ func (o *Office) Batch(ctx context.Context, job string, n int) (Batch, error) {
 	return b, nil
 }
 
-// Pause stops a job where it stands; what is under way is seen through.
-func (o *Office) Pause(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantPause, by, why) })
-}
-
-// Resume lets a job go on that was paused or has stopped; it begins with a canary again.
-func (o *Office) Resume(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantRun, by, why) })
-}
-
-// Cancel ends a job; the letters it has not come to stay where they are.
-func (o *Office) Cancel(ctx context.Context, id, by, why string) (Job, error) {
-	return o.edit(ctx, id, func(j *Job) error { return j.want(wantCancel, by, why) })
-}
-
-// edit changes a job's record by compare-and-set.
-func (o *Office) edit(ctx context.Context, id string, change func(*Job) error) (Job, error) {
-	for range editTries {
-		j, rev, err := o.read(ctx, id)
-		if err != nil {
-			return j, err
-		}
-		if err := change(&j); err != nil {
-			return j, err
-		}
-		if _, err = o.write(ctx, j, rev); !errors.Is(err, kv.ErrStale) {
-			return j, err
-		}
-	}
-	return Job{}, fmt.Errorf("change job %q: %w, %d times over", id, kv.ErrStale, editTries)
-}
-
-func (o *Office) write(ctx context.Context, j Job, rev uint64) (uint64, error) {
-	value, err := json.Marshal(j)
-	if err != nil {
-		return 0, fmt.Errorf("encode job %q: %w", j.ID, err)
-	}
-	ttl := time.Duration(0)
-	if j.Over() {
-		ttl = reportTTL
-	}
-	return o.bucket.Put(ctx, jobKeys+j.ID, value, rev, ttl)
-}
-
 // putBatch notes a batch, and fails if somebody else has since it was read.
 func (o *Office) putBatch(ctx context.Context, job string, b *Batch) error {
 	value, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("encode batch %d of job %q: %w", b.N, job, err)
 	}
-	b.rev, err = o.bucket.Put(ctx, batchKey(job, b.N), value, b.rev, batchTTL)
+	if b.rev, err = o.bucket.Put(ctx, batchKey(job, b.N), value, b.rev, batchTTL); err == nil {
+		b.noted, b.news = time.Now(), false
+	}
 	return err
 }
 

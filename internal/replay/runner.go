@@ -145,7 +145,8 @@ func (r Runner) Run(ctx context.Context, id string) error {
 // take runs a job, on condition that it has not been touched since it was read.
 func (r Runner) take(ctx context.Context, id string, touched time.Time) error {
 	me := r.Name + " " + rand.Text()[:6]
-	j, err := r.Office.edit(ctx, id, func(j *Job) error {
+	mine := func(now, _ Job) bool { return now.Runner == me }
+	j, err := r.Office.edit(ctx, id, mine, func(j *Job) error {
 		if j.idle() || !j.Touched.Equal(touched) {
 			return errLost
 		}

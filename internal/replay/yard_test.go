@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,6 +174,18 @@ func (y *yard) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 	return f
 }
 
+// link makes a failed event one of another type.
+func (y *yard) link(f *dlq.Failed) {
+	y.t.Helper()
+	f.Type, f.Action, f.Consumer = "autosign.link.requested", "CreateUserAutoSignSealUrl", "autosign-link-requested"
+	f.Subject, f.Schema = y.Topology.EventSubject(f.Type), schemas.Digest(f.Type)
+	f.Event = event.New(f.Type, source, f.Event.ID(), fmt.Appendf(nil, `{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000%012d"}}`, y.letters))
+	var err error
+	if f.Header, f.Data, err = event.Write(f.Event); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
 // letter stores a letter about such an event.
 func (y *yard) letter(edit ...func(*dlq.Failed)) uint64 {
 	y.t.Helper()
@@ -255,17 +268,20 @@ func (y *yard) fates() (letters, successes map[string]int) {
 		}
 		letters[l.EventID]++
 	}
-	for msg, err := range stream.Messages(y.t.Context(), y.NC, y.Topology.ResultsStream(), "ess.results.employee.bound.*", 1, 1<<62) {
-		if err != nil {
-			y.t.Fatal(err)
+	for _, route := range handlers.Routes(nil, handlers.Defaults{}) {
+		for msg, err := range stream.Messages(y.t.Context(), y.NC, y.Topology.ResultsStream(), y.Topology.ResultSubject(route.Success, "*"), 1, 1<<62) {
+			if err != nil {
+				y.t.Fatal(err)
+			}
+			successes[dlq.Decode(msg.Header.Get("ce-causationid"))]++
 		}
-		successes[dlq.Decode(msg.Header.Get("ce-causationid"))]++
 	}
 	return letters, successes
 }
 
 // checkOnce holds the law of every replay: each event is either still a letter, one, or
-// has succeeded, once; and the vendor has carried it out no more than once.
+// has succeeded, once; and the vendor has carried it out no more than once, but for
+// links: one whose answer was lost is made again.
 func (y *yard) checkOnce() {
 	y.t.Helper()
 	letters, successes := y.fates()
@@ -276,7 +292,7 @@ func (y *yard) checkOnce() {
 		}
 	}
 	for entity, n := range y.sim.Commits() {
-		if n > 1 {
+		if n > 1 && !strings.HasPrefix(entity, "link:") {
 			y.t.Errorf("%s was carried out %d times", entity, n)
 		}
 	}
