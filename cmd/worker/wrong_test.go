@@ -69,6 +69,7 @@ func wrongs(file string) map[string]wrong {
 		"hold-probe":       {value: "-30s"},
 
 		"source":       {value: ""},
+		"nats-monitor": {value: "nats-1:8222"},
 		"concurrency":  {value: "0"},
 		"max-attempts": {value: "many"},
 		"backoff-min":  {value: "0s"},
