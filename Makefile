@@ -14,7 +14,7 @@ help: ## list these tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the static binary, bin/worker
-	CGO_ENABLED=0 go build -ldflags="-s -w" -o bin/worker ./cmd/worker
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o bin/worker ./cmd/worker
 
 test: ## all tests
 	go test ./...

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -32,40 +30,6 @@ func (c *configCmd) Run(k *kong.Context, src *sources, s streams) error {
 		fmt.Fprintf(s.err, "\nworker run would refuse them:\n%v\n", err)
 	}
 	return nil
-}
-
-type versionCmd struct{}
-
-// Run prints the version and what it was built with.
-func (versionCmd) Run(s streams) error {
-	_, err := fmt.Fprintf(s.out, "worker %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
-}
-
-// version is the module's, or the commit's of a build from a checkout.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	var commit, modified string
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			commit = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "+changes"
-			}
-		}
-	}
-	if commit == "" {
-		return "devel"
-	}
-	return commit + modified
 }
 
 type readyCmd struct {

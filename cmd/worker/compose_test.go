@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"debug/elf"
 	goversion "go/version"
 	"os"
@@ -143,6 +144,50 @@ func TestDockerfile(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("worker %s --help: %v\n%s", strings.Join(args, " "), err, out)
 		}
+	}
+}
+
+// TestDockerfile_sameBytes: the image's build gives the same bytes from the same files,
+// wherever they lie, so that anybody can prove what a release was made of.
+func TestDockerfile_sameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the whole program without cgo, twice")
+	}
+	line := match(t, dockerfile(t), `(?m)^RUN (CGO_ENABLED=0 go build .*)$`)
+	elsewhere := filepath.Join(t.TempDir(), "another", "folder")
+	if err := os.MkdirAll(elsewhere, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"go.mod", "go.sum", "cmd", "internal", "schemas"} {
+		info, err := os.Stat(filepath.Join(root, part))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.IsDir() {
+			err = os.CopyFS(filepath.Join(elsewhere, part), os.DirFS(filepath.Join(root, part)))
+		} else {
+			err = os.WriteFile(filepath.Join(elsewhere, part), []byte(read(t, filepath.Join(root, part))), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var built [2][sha256.Size]byte
+	for i, dir := range []string{root, elsewhere} {
+		binary := filepath.Join(t.TempDir(), "worker")
+		build := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "-o /worker ", "-o "+binary+" ", 1))
+		// A copy is no checkout: the commit is left out of both.
+		build.Dir, build.Env = dir, append(os.Environ(), "GOOS=linux", "GOFLAGS=-buildvcs=false")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+		built[i] = sha256.Sum256([]byte(read(t, binary)))
+	}
+	if built[0] != built[1] {
+		t.Errorf("%s gives %x here and %x elsewhere", line, built[0], built[1])
+	}
+	if !strings.Contains(read(t, filepath.Join(root, "Makefile")), strings.Replace(line, "-o /worker ", "-o bin/worker ", 1)) {
+		t.Errorf("make build is not what the image is built with: %s", line)
 	}
 }
 
