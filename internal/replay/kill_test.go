@@ -81,6 +81,9 @@ func (y *yard) afternoon(chance *rand.Rand) {
 		if j.State != replay.Done || j.Dealt() != n {
 			y.t.Errorf("the job ended as %+v, want every letter dealt with", j)
 		}
+		if len(jobs) == 1 && j.Seen.Gone > 0 {
+			y.t.Errorf("the job has not met %d letters that nobody else has taken", j.Seen.Gone)
+		}
 	}
 	y.checkOnce()
 }

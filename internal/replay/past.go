@@ -36,15 +36,12 @@ func (o *Office) Past(ctx context.Context, l dlq.Letter) ([]Past, error) {
 		if j.Types[l.Type] == 0 || j.Selection.Last < l.Origin || j.Selection.First >= l.ID {
 			continue
 		}
-		for n := range j.Batches {
-			b, err := o.Batch(ctx, j.ID, n)
+		for s, err := range o.Report(ctx, j) {
 			if err != nil {
 				return nil, err
 			}
-			for _, s := range b.Sent {
-				if s.Origin == l.Origin && 0 < s.Replay && s.Replay <= l.Replays {
-					found = append(found, Past{j.ID, j.Started, j.Orders.By, j.Orders.Why, s})
-				}
+			if s.Origin == l.Origin && 0 < s.Replay && s.Replay <= l.Replays {
+				found = append(found, Past{j.ID, j.Started, j.Orders.By, j.Orders.Why, s})
 			}
 		}
 	}
