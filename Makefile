@@ -8,7 +8,10 @@ LINTER := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
 
-.PHONY: help build test race lint fmt cover fuzz bench demo ci
+# How long the soak takes.
+SOAK ?= 30m
+
+.PHONY: help build test race lint fmt cover fuzz bench soak demo ci
 
 help: ## list these tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +45,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 
 bench: ## all benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+soak: ## the whole path for SOAK (30m) with everything failing now and then
+	go test ./cmd/worker -run '^TestSoak$$' -count=1 -v -timeout 2h -soak $(SOAK)
 
 demo: ## everything in one process, with samples
 	go run ./cmd/worker demo

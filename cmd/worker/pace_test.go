@@ -79,7 +79,10 @@ func (s *site) arrivals(action string) []time.Time {
 // seen more calls of an action than the quota. Of a second that is a little too full,
 // with stalls about its beginning, the first call came late; that is none of the
 // fleet's. How long its worker was held up can only be guessed from how long we were.
-func (s *site) withinQuota() {
+func (s *site) withinQuota() { s.t.Helper(); s.within(quota) }
+
+// within is withinQuota for another quota.
+func (s *site) within(quota int) {
 	s.t.Helper()
 	const around, worse = 500 * time.Millisecond, 3
 	for _, r := range handlers.Routes(nil, handlers.Defaults{}) {
