@@ -83,7 +83,7 @@ type soaking struct {
 
 func newSoak(t *testing.T) *soaking {
 	t.Helper()
-	s := &soaking{dir: t.TempDir(), chance: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))} //nolint:gosec // luck
+	s := &soaking{dir: t.TempDir(), chance: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))}
 	s.server = start(t, nil, "natsd", s.dir, "127.0.0.1:0")
 	s.addr = s.server.says(`natsd listens at nats://(\S+)\n`)[1]
 	s.site = newSite(t, "nats://"+s.addr, 10*time.Second, nil)
@@ -140,11 +140,18 @@ func (s *soaking) misbehave() {
 	s.sim.ClearFaults()
 	s.sim.Inject(esssim.Fault{Kind: esssim.Latency, Delay: time.Duration(5+s.chance.IntN(100)) * time.Millisecond})
 	faults := []esssim.Fault{
-		{}, {}, // a good vendor, now and then
-		{Kind: esssim.Status, Status: 502, Ratio: 0.3}, {Kind: esssim.ResetAfter, Ratio: 0.2}, {Kind: esssim.ResetBefore, Ratio: 0.5},
-		{Kind: esssim.HangAfter, Delay: 7 * time.Second, Ratio: 0.05}, {Kind: esssim.SlowBody, Delay: 3 * time.Second, Ratio: 0.2},
-		{Kind: esssim.Throttle, Ratio: 0.2}, {Kind: esssim.Truncated, Ratio: 0.2}, {Kind: esssim.Gzip, Ratio: 0.3},
-		{Kind: esssim.Code, Code: "InternalError", Message: "not now"}, {Kind: esssim.NotJSON, Ratio: 0.3},
+		{},
+		{}, // a good vendor, now and then
+		{Kind: esssim.Status, Status: 502, Ratio: 0.3},
+		{Kind: esssim.ResetAfter, Ratio: 0.2},
+		{Kind: esssim.ResetBefore, Ratio: 0.5},
+		{Kind: esssim.HangAfter, Delay: 7 * time.Second, Ratio: 0.05},
+		{Kind: esssim.SlowBody, Delay: 3 * time.Second, Ratio: 0.2},
+		{Kind: esssim.Throttle, Ratio: 0.2},
+		{Kind: esssim.Truncated, Ratio: 0.2},
+		{Kind: esssim.Gzip, Ratio: 0.3},
+		{Kind: esssim.Code, Code: "InternalError", Message: "not now"},
+		{Kind: esssim.NotJSON, Ratio: 0.3},
 	}
 	if f := faults[s.chance.IntN(len(faults))]; f.Kind != "" {
 		s.sim.Inject(f)
@@ -255,7 +262,7 @@ func (s *soaking) laws() {
 			s.t.Errorf("results of event %s = %q, want one", id, got)
 		}
 	}
-	until(s.t, fmt.Sprintf("%d letters there", bad), func() bool { return s.state(s.topo.LettersStream()).Msgs == uint64(bad) }) //nolint:gosec // a count
+	until(s.t, fmt.Sprintf("%d letters there", bad), func() bool { return s.state(s.topo.LettersStream()).Msgs == uint64(bad) })
 	if len(results) != int(s.accepted.Load()) {
 		s.t.Errorf("%d events have results, %d were accepted", len(results), s.accepted.Load())
 	}
