@@ -6,6 +6,7 @@ import (
 
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
+	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
 
@@ -17,7 +18,7 @@ type setupCmd struct {
 
 // Run makes or updates streams, consumers and bucket, and prints each change.
 func (c *setupCmd) Run(ctx context.Context, s streams) error {
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_adm")
+	nc, js, err := dial(ctx, c.NATS, roles.Provisioner)
 	if err != nil {
 		return err
 	}

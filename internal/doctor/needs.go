@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"essworker/internal/fault"
+	"essworker/internal/stream"
 	"essworker/internal/topology"
 )
 
@@ -48,7 +49,7 @@ func (d Doctor) needs() []need {
 		list = append(list, laneNeeds(t.Names, r.Type, r.Success, r.Failure)...)
 	}
 	return append(list,
-		need{tried: askUser, grant: askUser},
+		need{tried: stream.AskUser, grant: stream.AskUser},
 		need{tried: directGet + t.EventsStream(), grant: directGet + t.EventsStream()},
 		need{tried: consumerList + t.EventsStream(), grant: consumerList + t.EventsStream()},
 	)
