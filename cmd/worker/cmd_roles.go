@@ -1,7 +1,6 @@
 package main
 
 import (
-	"essworker/internal/handlers"
 	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
@@ -43,5 +42,5 @@ func (c *rolesCmd) Run(s streams) error {
 }
 
 func (c *rolesCmd) deployment() roles.Deployment {
-	return roles.Deployment{Names: c.Names, Routes: handlers.Routes(nil, handlers.Defaults{}), Subscriber: c.Subscriber}
+	return roles.Deployment{Names: c.Names, Subscriber: c.Subscriber}
 }

@@ -16,6 +16,7 @@ import (
 	"essworker/internal/esssim"
 	"essworker/internal/natsconn"
 	"essworker/internal/natsd"
+	"essworker/internal/natstest"
 	"essworker/internal/roles"
 )
 
@@ -29,12 +30,15 @@ type order struct {
 }
 
 // TestRoles_commands runs the commands of every role as that role, against a server that
-// lets each user do what `worker roles` says, with a worker that does the work.
+// lets each user do what `worker roles` says, with a worker that does the work. Both
+// sides show certificates.
 func TestRoles_commands(t *testing.T) {
 	t.Parallel()
+	conf := rolesConf(t)
+	tls := encrypt(t, conf)
 	var said transcript // by the server
 	server, err := natsd.Start(natsd.Config{
-		Dir: t.TempDir(), Addr: "127.0.0.1:0", File: rolesConf(t), NoSync: true, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Dir: t.TempDir(), Addr: "127.0.0.1:0", File: conf, NoSync: true, Log: slog.New(slog.NewTextHandler(&said, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +48,8 @@ func TestRoles_commands(t *testing.T) {
 	t.Cleanup(vendor.Close)
 	give := func(o order) (out string) {
 		t.Helper()
-		args := append(strings.Fields(o.args), "--nats-url="+server.URL(), "--nats-user="+userOf(o.as), "--nats-password="+password)
+		args := append(strings.Fields(o.args), "--nats-url="+server.URL(), "--nats-user="+userOf(o.as), "--nats-password="+password,
+			"--nats-ca="+tls.CA, "--nats-cert="+tls.Cert, "--nats-key="+tls.Key)
 		code, out, errOut := worked(t.Context(), o.in, args...)
 		if code != o.code || !regexp.MustCompile(o.says).MatchString(out+errOut) {
 			t.Errorf("%s %s: exit code %d, want %d and %q:\n%s%s", o.as, o.args, code, o.code, o.says, out, errOut)
@@ -64,10 +69,12 @@ func TestRoles_commands(t *testing.T) {
 	give(order{as: roles.Provisioner, args: "setup", says: "create stream ESS_EVENTS"})
 	give(order{as: roles.Provisioner, args: "setup --ack-wait=50s", says: "update consumer"})
 	give(order{as: roles.Provisioner, args: "setup --results-max-age=200h --ack-wait=50s", says: "update stream ESS_RESULTS"})
-	provide(t, server.URL())
+	tls.URL = natsconn.URLs(server.URL())
+	provide(t, tls)
 
 	login := []string{
 		"NATS_URL=" + server.URL(), "NATS_USER=" + userOf(roles.Worker), "NATS_PASSWORD=" + password,
+		"NATS_CA=" + tls.CA, "NATS_CERT=" + tls.Cert, "NATS_KEY=" + tls.Key,
 		"WORKER_ACK_WAIT=50s", "WORKER_RESULTS_MAX_AGE=200h",
 	}
 	s := &site{t: t, url: server.URL(), vendor: vendor}
@@ -77,7 +84,7 @@ func TestRoles_commands(t *testing.T) {
 	give(order{as: roles.Publisher, args: "publish employee.onboarded", in: good("employee.onboarded", 1), says: "stored as ESS_EVENTS/1"})
 	bad := strings.Repeat(`{"userId":"nobodyKnowsThisUser0000","openId":"n9"}`+"\n", 8)
 	give(order{as: roles.Publisher, args: "publish employee.onboarded", in: bad})
-	subscribed(t, server.URL(), 9)
+	subscribed(t, tls, 9)
 
 	for _, o := range []order{
 		{as: roles.Viewer, args: "status", says: "employee.onboarded"},
@@ -156,9 +163,9 @@ func TestRoles_commands(t *testing.T) {
 }
 
 // provide makes the consumer of the subscriber, as the provisioner.
-func provide(t *testing.T, url string) {
+func provide(t *testing.T, tls natsconn.Config) {
 	t.Helper()
-	js := loggedIn(t, url, roles.Provisioner)
+	js := loggedIn(t, tls, roles.Provisioner)
 	_, err := js.CreateConsumer(t.Context(), "ESS_RESULTS", jetstream.ConsumerConfig{
 		Durable: roles.DefaultSubscriber, AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "ess.results.>",
 	})
@@ -168,9 +175,9 @@ func provide(t *testing.T, url string) {
 }
 
 // subscribed reads as many results as the subscriber.
-func subscribed(t *testing.T, url string, n int) {
+func subscribed(t *testing.T, tls natsconn.Config, n int) {
 	t.Helper()
-	js := loggedIn(t, url, roles.Subscriber)
+	js := loggedIn(t, tls, roles.Subscriber)
 	c, err := js.Consumer(t.Context(), "ESS_RESULTS", roles.DefaultSubscriber)
 	if err != nil {
 		t.Fatal(err)
@@ -191,11 +198,10 @@ func subscribed(t *testing.T, url string, n int) {
 	}
 }
 
-func loggedIn(t *testing.T, url string, r roles.Role) jetstream.JetStream {
+func loggedIn(t *testing.T, tls natsconn.Config, r roles.Role) jetstream.JetStream {
 	t.Helper()
-	cfg := loginOf(r)
-	cfg.URL = natsconn.URLs(url)
-	nc, err := natsconn.Connect(t.Context(), cfg, natsconn.Options{
+	tls.User, tls.Password = loginOf(r).User, password
+	nc, err := natsconn.Connect(t.Context(), tls, natsconn.Options{
 		Name: fmt.Sprint(t.Name(), " ", r), InboxPrefix: r.Inbox(), NoRetry: true,
 		Denied: func(err *natsconn.DeniedError) { t.Error(err) },
 	})
@@ -208,4 +214,22 @@ func loggedIn(t *testing.T, url string, r roles.Role) jetstream.JetStream {
 		t.Fatal(err)
 	}
 	return js
+}
+
+// encrypt makes a server's configuration ask for TLS with certificates on both sides,
+// and gives what a client needs for it.
+func encrypt(t *testing.T, conf string) natsconn.Config {
+	t.Helper()
+	authority := natstest.NewAuthority(t)
+	cert, key := authority.Issue("127.0.0.1")
+	f, err := os.OpenFile(conf, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n", cert, key, authority.File); err != nil {
+		t.Fatal(err)
+	}
+	cert, key = authority.Issue("client")
+	return natsconn.Config{CA: authority.File, Cert: cert, Key: key}
 }

@@ -21,6 +21,7 @@ import (
 
 	"essworker/internal/esssim"
 	"essworker/internal/event"
+	"essworker/internal/handlers"
 	"essworker/internal/mask"
 	"essworker/internal/natsconn"
 	"essworker/internal/natstest"
@@ -96,10 +97,7 @@ func TestRoles_worker(t *testing.T) {
 	conf := rolesConf(t)
 	synctest.Test(t, func(t *testing.T) {
 		provisioner := loginOf(roles.Provisioner)
-		types := []string{}
-		for _, r := range deployment().Routes {
-			types = append(types, r.Type)
-		}
+		types := handlers.Types()
 		b := natstest.Start(t, natstest.Setup{
 			Types: types, File: conf, User: provisioner.User.Reveal(), Password: password, InboxPrefix: roles.Provisioner.Inbox(),
 		})
@@ -196,7 +194,7 @@ func held(t *testing.T, js jetstream.JetStream, name string) uint64 {
 // its end.
 func replayAll(t *testing.T, nc *nats.Conn, js jetstream.JetStream, names topology.Names) {
 	t.Helper()
-	office, err := replay.Open(t.Context(), nc, js, names, deployment().Routes)
+	office, err := replay.Open(t.Context(), nc, js, names, handlers.Routes(nil, handlers.Defaults{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,12 +73,12 @@ func laneNeeds(t topology.Names, typ, success, failure string) []need {
 	}
 	for _, result := range []string{success, failure} {
 		list = append(list, need{
-			tried: t.ResultSubject(result, tail), grant: t.Prefix + ".results.>", lost: "results cannot be stored", how: store,
+			tried: t.ResultSubject(result, tail), grant: t.Results(), lost: "results cannot be stored", how: store,
 		})
 	}
 	for _, reason := range fault.Reasons() {
 		list = append(list, need{
-			tried: t.LetterSubject(string(reason), typ, tail), grant: t.Prefix + ".deadletters.>", lost: "letters cannot be stored", how: store,
+			tried: t.LetterSubject(string(reason), typ, tail), grant: t.Letters(), lost: "letters cannot be stored", how: store,
 		})
 	}
 	return list

@@ -67,6 +67,9 @@ func absent(at string, err error) error {
 		// Nobody listens there: the client's own text would say it a second time.
 		return &absentError{fmt.Sprintf("nats: no server at %s: %s", at, advice), err}
 	}
+	if errors.Is(err, nats.ErrTLS) { // TLS 1.3 tells of a certificate that is missing in no other way
+		return fmt.Errorf("nats: %s has ended the connection after the TLS handshake: it may want a client certificate of an authority it knows (NATS_CERT, NATS_KEY): %w", at, err)
+	}
 	return fmt.Errorf("nats: no answer from %s: %s: %w", at, advice, err)
 }
 

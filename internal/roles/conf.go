@@ -18,8 +18,8 @@ func (u User) PasswordVariable() string {
 }
 
 const confHead = `# The users of essworker and what each may do: include this file in nats.conf.
-# Written by "worker roles%s". Do not edit it: write it anew after an upgrade
-# or with an event type more, and let the servers reload.
+# Written by "worker roles%s". Do not edit it: write it anew after an upgrade,
+# and let the servers reload.
 #
 # It holds no password. They stand in %s beside it, a line each,
 # best as bcrypt hashes, which "nats server passwd" makes:

@@ -12,6 +12,10 @@ const nscHead = `#!/bin/sh
 # operator signs with nsc. Written by "worker roles --format jwt-nsc%s".
 # Run it where the operator's keys are; then "nsc push", and give each service its
 # file of ./creds as NATS_CREDS.
+#
+# What a user may do travels in its credentials. Where a server refuses one of them with
+# "maximum control line exceeded", as it may the operator's with a long prefix, set
+# max_control_line: 8KB there.
 set -eu
 mkdir -p creds && chmod 700 creds
 `

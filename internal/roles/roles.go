@@ -2,9 +2,9 @@
 // writes it down for the server, as a configuration or as the commands of nsc.
 //
 // Its one rule: a role may do what its part of the work does, and nothing else. What
-// that is comes from the topology and the routes, so that a new event type or another
-// prefix changes the permissions by itself; that it is enough, and not too much, is
-// shown by running every command as every role (cmd/worker).
+// that is comes from the topology, so that another prefix changes it by itself, and a new
+// event type needs no other; that it is enough, and not too much, is shown by running
+// every command as every role, and by trying what each must not (cmd/worker).
 package roles
 
 import (
@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"essworker/internal/event"
 	"essworker/internal/topology"
 )
 
@@ -64,7 +63,6 @@ type Permissions struct {
 // Deployment is what permissions are derived from.
 type Deployment struct {
 	topology.Names
-	Routes []event.Route // their names are used, no event is prepared
 	// Subscriber is the durable consumer of the results stream by which the subscriber
 	// reads; required. Another's may not be used.
 	Subscriber string
@@ -91,7 +89,7 @@ func (d Deployment) Users() []User {
 		{Role: Subscriber, For: "A service that reads results by the durable consumer " + d.Subscriber + " of\n" + d.ResultsStream() + ", which the provisioner makes.", May: d.subscriber()},
 		{Role: Operator, For: "People who replay, edit and discard letters, set limits and stop lanes. Each of\ntheir commands keeps a record of what it does.", May: d.operator()},
 		{Role: Viewer, For: "People and programs that look: worker status, dlq groups, ls, show, jobs, watch,\nlog and check. Changes nothing. Mind that letters hold personal data.", May: d.viewer()},
-		{Role: Provisioner, For: "worker setup, at deployment: makes and updates streams, consumers and bucket.\nIt deletes nothing and reads no message.", May: d.provisioner()},
+		{Role: Provisioner, For: "worker setup, at deployment: makes and updates streams, consumers and bucket.\nIt deletes nothing.", May: d.provisioner()},
 	}
 	for i, u := range users {
 		users[i].Name = d.Prefix + "-" + string(u.Role)
