@@ -82,7 +82,7 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	nc, err := natsconn.Connect(ctx, c.NATS, natsconn.Options{
 		Name: "essworker " + workerName(), InboxPrefix: inboxOf(c.NATS, roles.Worker), Log: tel.Log,
 		Meter: tel.Meter.Meter("essworker/natsconn"),
-		// Later it is logged and counted, and the worker goes on: it may be granted any moment.
+		// Once the worker works it goes on: what it was denied may be granted any moment.
 		Denied: func(err *natsconn.DeniedError) { begin(err) },
 	})
 	if err != nil {
@@ -100,10 +100,11 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	if err := whenLed(starting, tel.Log, ready); err != nil {
 		return err
 	}
-	return serve(ctx, worker{
+	return denied(starting, serve(ctx, worker{
 		settings: c.settings, api: api, nc: nc, js: js, url: nc.ConnectedUrlRedacted(),
 		log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, health: h, addr: addr,
-	})
+		ready: func() { begin(nil) },
+	}))
 }
 
 // worker is what serve needs, from whichever command starts one.

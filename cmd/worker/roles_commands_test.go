@@ -134,6 +134,7 @@ func TestRoles_commands(t *testing.T) {
 		t.Errorf("the server has denied:\n%s", strings.Join(got, ""))
 	}
 
+	running := "run --http-addr= --ack-wait=50s --results-max-age=200h --tencentcloud-secret-id=x --tencentcloud-secret-key=y"
 	// Whoever may not is told so, at once, and by the subject.
 	for _, o := range []order{
 		{as: roles.Viewer, args: "dlq discard --all --why=x --yes", says: `does not let the user "ess-viewer" publish to "ess.audit.letters.discard": .*nothing was done`},
@@ -147,6 +148,8 @@ func TestRoles_commands(t *testing.T) {
 		{as: roles.Publisher, args: "status", says: `"\$JS.API.STREAM.INFO.`},
 		{as: roles.Publisher, args: "dlq ls", says: `"\$JS.API.STREAM.INFO.ESS_DEADLETTERS"`},
 		{as: roles.Provisioner, args: "dlq ls", says: `"\$JS.API.`},
+		{as: roles.Publisher, args: running, says: `"\$JS.API.INFO"`},
+		{as: roles.Viewer, args: running, says: `"\$KV.ESS_FLEET.worker.`},
 		{as: roles.Subscriber, args: "results", says: `"\$JS.API.STREAM.INFO.ESS_RESULTS"`},
 	} {
 		o.code = exitFailed
