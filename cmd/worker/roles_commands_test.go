@@ -220,17 +220,15 @@ func loggedIn(t *testing.T, tls natsconn.Config, r roles.Role) jetstream.JetStre
 }
 
 // encrypt makes a server's configuration ask for TLS with certificates on both sides,
-// and gives what a client needs for it.
+// and gives what a client needs for it. The server takes acknowledgements in the form of
+// later versions, too; those of other tests have today's.
 func encrypt(t *testing.T, conf string) natsconn.Config {
 	t.Helper()
 	authority := natstest.NewAuthority(t)
 	cert, key := authority.Issue("127.0.0.1")
-	f, err := os.OpenFile(conf, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := fmt.Fprintf(f, "tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n", cert, key, authority.File); err != nil {
+	text := read(t, conf) + fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }\n"+
+		"feature_flags { js_ack_fc_v2: true }\n", cert, key, authority.File)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cert, key = authority.Issue("client")

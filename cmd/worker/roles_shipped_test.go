@@ -28,7 +28,7 @@ func TestRoles_shipped(t *testing.T) {
 		}
 		path := filepath.Join(shipped, file)
 		if *update {
-			if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // to be read by everybody
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,12 +42,12 @@ func rolesConf(t *testing.T) string {
 		t.Fatalf("worker roles: exit code %d: %s", code, errOut)
 	}
 	dir := t.TempDir()
-	secrets := ""
+	var secrets strings.Builder
 	for _, u := range deployment().Users() {
-		secrets += fmt.Sprintf("%s: %q\n", u.PasswordVariable(), password)
+		fmt.Fprintf(&secrets, "%s: %q\n", u.PasswordVariable(), password)
 	}
 	for name, text := range map[string]string{
-		roles.PasswordsFile: secrets, "roles.conf": out, "nats.conf": "include roles.conf\n",
+		roles.PasswordsFile: secrets.String(), "roles.conf": out, "nats.conf": "include roles.conf\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -140,7 +141,7 @@ func TestRoles_worker(t *testing.T) {
 			for range 30 {
 				n++
 				typ := types[n%len(types)]
-				header, body, err := event.Write(event.New(typ, source, fmt.Sprint(n), []byte(good(typ, n))))
+				header, body, err := event.Write(event.New(typ, source, strconv.Itoa(n), []byte(good(typ, n))))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -94,7 +94,7 @@ func (c Config) checkURL() error {
 }
 
 func (c Config) checkInbox() error {
-	for _, token := range strings.Split(c.InboxPrefix, ".") {
+	for token := range strings.SplitSeq(c.InboxPrefix, ".") {
 		if c.InboxPrefix != "" && (token == "" || strings.ContainsAny(token, "*> \t")) {
 			return fmt.Errorf("--nats-inbox-prefix: %q must be words without wildcards, with dots between them", c.InboxPrefix)
 		}

@@ -71,12 +71,12 @@ func fromConf(t *testing.T, d roles.Deployment) map[string]roles.Permissions {
 	if err := d.WriteConf(&text); err != nil {
 		t.Fatal(err)
 	}
-	passwords := ""
+	var passwords strings.Builder
 	for _, u := range d.Users() {
-		passwords += u.PasswordVariable() + ": \"$2a$11$hash\"\n"
+		passwords.WriteString(u.PasswordVariable() + ": \"$2a$11$hash\"\n")
 	}
 	dir := t.TempDir()
-	for name, data := range map[string]string{"roles.conf": text.String(), roles.PasswordsFile: passwords} {
+	for name, data := range map[string]string{"roles.conf": text.String(), roles.PasswordsFile: passwords.String()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
