@@ -25,9 +25,8 @@ func (*rolesCmd) Help() string {
 Each listens to its own inbox only, _INBOX_ROLE.>, which a command knows by the name
 of the user it logs in as; NATS_INBOX_PREFIX sets another.
 
-    worker roles > roles.conf                            # include it in nats.conf
-    worker roles --format jwt-nsc > roles.sh             # for accounts signed by nsc
-    nats consumer add ESS_RESULTS subscriber --pull ...  # as the provisioner`
+    worker roles > roles.conf                  # to be included in nats.conf
+    worker roles --format jwt-nsc > roles.sh   # for accounts that nsc signs`
 }
 
 // Validate names the first flag that cannot work.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,10 +199,12 @@ func TestConnect_denied(t *testing.T) {
 		s := serve(t, "", users)
 		reader := metric.NewManualReader()
 		var log bytes.Buffer
+		var told []string
 		nc, err := natsconn.Connect(t.Context(), natsconn.Config{User: "role", Password: "s3cr3t"},
 			options(t, natsconn.Options{
 				InboxPrefix: "_INBOX_role", InProcess: s, Log: slog.New(slog.NewTextHandler(&log, nil)),
-				Meter: metric.NewMeterProvider(metric.WithReader(reader)).Meter("test"),
+				Meter:  metric.NewMeterProvider(metric.WithReader(reader)).Meter("test"),
+				Denied: func(err *natsconn.DeniedError) { told = append(told, err.Error()) },
 			}))
 		if err != nil {
 			t.Fatal(err)
@@ -231,6 +234,13 @@ func TestConnect_denied(t *testing.T) {
 		}
 		if _, err := own.NextMsgWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("reading an allowed subscription: error %v, want %v", err, context.DeadlineExceeded)
+		}
+		want := []string{
+			`the NATS server does not let the user "role" publish to "must.not": log in as one who may; ` + "`worker roles` tells what each role may do",
+			`the NATS server does not let the user "role" subscribe to "_INBOX_other.>": allow it, or set NATS_INBOX_PREFIX to the prefix the user has`,
+		}
+		if slices.Sort(told); !slices.Equal(slices.Compact(told), want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 		got := counts(t, reader, "nats.permission_violations")
 		if got["publish"] != 2 || got["subscribe"] != 1 {
