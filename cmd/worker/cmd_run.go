@@ -98,6 +98,9 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 		ready = func() error { return isSetUp(starting, js, c.Topology.Names) }
 	}
 	if err := whenLed(starting, tel.Log, ready); err != nil {
+		if _, no := errors.AsType[*natsconn.DeniedError](err); no {
+			err = fmt.Errorf("%w; what the worker may not make, worker setup makes before it starts", err)
+		}
 		return err
 	}
 	return denied(starting, serve(ctx, worker{

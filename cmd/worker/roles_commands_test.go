@@ -70,7 +70,9 @@ func TestRoles_commands(t *testing.T) {
 	give(order{as: roles.Provisioner, args: "setup --ack-wait=50s", says: "update consumer"})
 	give(order{as: roles.Provisioner, args: "setup --results-max-age=200h --ack-wait=50s", says: "update stream ESS_RESULTS"})
 	tls.URL = natsconn.URLs(server.URL())
-	provide(t, tls)
+	give(order{as: roles.Provisioner, args: "setup --subscriber=subscriber --results-max-age=200h --ack-wait=50s --dry-run", says: "create consumer ESS_RESULTS/subscriber"})
+	give(order{as: roles.Provisioner, args: "setup --subscriber=subscriber --results-max-age=200h --ack-wait=50s", says: "^create consumer ESS_RESULTS/subscriber: filter_subject ess.results.>\n$"})
+	give(order{as: roles.Provisioner, args: "setup --subscriber=subscriber --results-max-age=200h --ack-wait=50s", says: "nothing to change"})
 
 	login := []string{
 		"NATS_URL=" + server.URL(), "NATS_USER=" + userOf(roles.Worker), "NATS_PASSWORD=" + password,
@@ -149,6 +151,7 @@ func TestRoles_commands(t *testing.T) {
 		{as: roles.Publisher, args: "dlq ls", says: `"\$JS.API.STREAM.INFO.ESS_DEADLETTERS"`},
 		{as: roles.Provisioner, args: "dlq ls", says: `"\$JS.API.`},
 		{as: roles.Publisher, args: running, says: `"\$JS.API.INFO"`},
+		{as: roles.Worker, args: strings.Replace(running, "50s", "70s", 1), says: `CONSUMER.CREATE.ESS_EVENTS.*worker setup`},
 		{as: roles.Viewer, args: running, says: `"\$KV.ESS_FLEET.worker.`},
 		{as: roles.Subscriber, args: "results", says: `"\$JS.API.STREAM.INFO.ESS_RESULTS"`},
 	} {
@@ -162,18 +165,6 @@ func TestRoles_commands(t *testing.T) {
 	text, _ := p.said.read()
 	if strings.Contains(text, "denied by the NATS server") {
 		t.Errorf("the worker was denied something:\n%s", text)
-	}
-}
-
-// provide makes the consumer of the subscriber, as the provisioner.
-func provide(t *testing.T, tls natsconn.Config) {
-	t.Helper()
-	js := loggedIn(t, tls, roles.Provisioner)
-	_, err := js.CreateConsumer(t.Context(), "ESS_RESULTS", jetstream.ConsumerConfig{
-		Durable: roles.DefaultSubscriber, AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "ess.results.>",
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

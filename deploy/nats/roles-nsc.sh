@@ -52,7 +52,7 @@ nsc add user --account ESS --name ess-worker \
 nsc generate creds --account ESS --name ess-worker --output-file creds/ess-worker.creds
 
 # A service that reads results by the durable consumer subscriber of
-# ESS_RESULTS, which the provisioner makes.
+# ESS_RESULTS, which worker setup --subscriber makes.
 nsc add user --account ESS --name ess-subscriber \
   --allow-pub '$JS.ACK.ESS_RESULTS.subscriber.>' \
   --allow-pub '$JS.ACK.*.*.ESS_RESULTS.subscriber.>' \

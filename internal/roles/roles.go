@@ -86,7 +86,7 @@ func (d Deployment) Users() []User {
 	users := []User{
 		{Role: Publisher, For: "A service that publishes events, and waits until they are stored.", May: d.publisher()},
 		{Role: Worker, For: "worker run, and worker doctor: takes events, stores results and letters, runs\nreplays. It makes, changes and deletes no stream and no consumer.", May: d.worker()},
-		{Role: Subscriber, For: "A service that reads results by the durable consumer " + d.Subscriber + " of\n" + d.ResultsStream() + ", which the provisioner makes.", May: d.subscriber()},
+		{Role: Subscriber, For: "A service that reads results by the durable consumer " + d.Subscriber + " of\n" + d.ResultsStream() + ", which worker setup --subscriber makes.", May: d.subscriber()},
 		{Role: Operator, For: "People who replay, edit and discard letters, set limits and stop lanes. Each of\ntheir commands keeps a record of what it does.", May: d.operator()},
 		{Role: Viewer, For: "People and programs that look: worker status, dlq groups, ls, show, jobs, watch,\nlog and check. Changes nothing. Mind that letters hold personal data.", May: d.viewer()},
 		{Role: Provisioner, For: "worker setup, at deployment: makes and updates streams, consumers and bucket.\nIt deletes nothing.", May: d.provisioner()},
