@@ -79,8 +79,11 @@ func denial(ctx context.Context) func(*natsconn.DeniedError) {
 // the command was at.
 func denied(ctx context.Context, err error) error {
 	cause, ok := errors.AsType[*natsconn.DeniedError](context.Cause(ctx))
-	if err == nil || !ok {
+	switch {
+	case !ok:
 		return err
+	case err == nil: // what watches for ever takes the end of its context for its own
+		return cause
 	}
 	if _, told := errors.AsType[*natsconn.DeniedError](err); told {
 		return err

@@ -170,7 +170,7 @@ func TestRoles_worker(t *testing.T) {
 		if held(t, js, set.Topology.LettersStream()) < 5 {
 			t.Error("hardly a letter: the replay has nothing to do")
 		}
-		replayAll(t, nc, js, set.Topology.Names)
+		replayAll(t, nc, js, set.Topology.Names, sim)
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("the worker ended: %v", err)
@@ -192,8 +192,8 @@ func held(t *testing.T, js jetstream.JetStream, name string) uint64 {
 }
 
 // replayAll replays every letter there is, by a job that the worker runs, and waits for
-// its end.
-func replayAll(t *testing.T, nc *nats.Conn, js jetstream.JetStream, names topology.Names) {
+// its end. An outage makes it look for events that take long.
+func replayAll(t *testing.T, nc *nats.Conn, js jetstream.JetStream, names topology.Names, sim *esssim.Sim) {
 	t.Helper()
 	office, err := replay.Open(t.Context(), nc, js, names, handlers.Routes(nil, handlers.Defaults{}))
 	if err != nil {
@@ -205,9 +205,12 @@ func replayAll(t *testing.T, nc *nats.Conn, js jetstream.JetStream, names topolo
 		t.Fatal(err)
 	}
 	job := replay.Draft(plan, orders)
+	sim.Inject(esssim.Fault{Kind: esssim.Status})
 	if err := office.Create(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(5 * time.Minute)
+	sim.ClearFaults()
 	time.Sleep(20 * time.Minute)
 	if job, err = office.Get(t.Context(), job.ID); err != nil || !job.Over() {
 		t.Errorf("later the job is %+v, %v", job, err)

@@ -44,7 +44,6 @@ nsc add user --account ESS --name ess-worker \
   --allow-pub '$JS.API.DIRECT.GET.ESS_EVENTS' \
   --allow-pub '$JS.API.STREAM.MSG.GET.ESS_EVENTS' \
   --allow-pub '$JS.API.DIRECT.GET.KV_ESS_FLEET' \
-  --allow-pub '$JS.API.DIRECT.GET.KV_ESS_FLEET.>' \
   --allow-pub '$JS.API.STREAM.MSG.GET.KV_ESS_FLEET' \
   --allow-pub '$KV.ESS_FLEET.>' \
   --allow-sub '_INBOX_worker.>' \
@@ -79,7 +78,6 @@ nsc add user --account ESS --name ess-operator \
   --allow-pub '$JS.API.DIRECT.GET.ESS_DISCARDED' \
   --allow-pub '$JS.API.DIRECT.GET.ESS_AUDIT' \
   --allow-pub '$JS.API.DIRECT.GET.ESS_EVENTS' \
-  --allow-pub '$JS.API.DIRECT.GET.KV_ESS_FLEET.>' \
   --allow-pub '$JS.API.STREAM.MSG.GET.KV_ESS_FLEET' \
   --allow-pub '$JS.API.STREAM.MSG.GET.ESS_EVENTS' \
   --allow-pub '$JS.API.CONSUMER.PAUSE.ESS_EVENTS.*' \
@@ -137,7 +135,6 @@ nsc add user --account ESS --name ess-viewer \
   --allow-pub '$JS.API.DIRECT.GET.ESS_DISCARDED' \
   --allow-pub '$JS.API.DIRECT.GET.ESS_AUDIT' \
   --allow-pub '$JS.API.DIRECT.GET.ESS_EVENTS' \
-  --allow-pub '$JS.API.DIRECT.GET.KV_ESS_FLEET.>' \
   --allow-pub '$JS.API.STREAM.MSG.GET.KV_ESS_FLEET' \
   --allow-pub '$JS.API.STREAM.MSG.GET.ESS_EVENTS' \
   --allow-sub '_INBOX_viewer.>'

@@ -92,7 +92,6 @@ func fleetNeeds(t topology.Names) []need {
 	list := []need{
 		{tried: get, grant: get, lost: lost},
 		{tried: direct, grant: direct, lost: lost},
-		{tried: direct + "." + keys + tail, grant: direct + ".>", lost: lost},
 		{tried: keys + tail, grant: keys + ">", lost: lost, how: store},
 	}
 	for _, kind := range []string{"gate.>", "tenant.>"} {

@@ -62,7 +62,6 @@ func TestExamine_permissions(t *testing.T) {
 		{"$KV.ESS_FLEET.>", "bad permissions: the workers cannot agree, nor count attempts: may not publish to $KV.ESS_FLEET.>"},
 		{"$JS.API.STREAM.MSG.GET.KV_ESS_FLEET", "bad permissions: the workers cannot agree, nor count attempts: …MSG.GET"},
 		{"$JS.API.DIRECT.GET.KV_ESS_FLEET", "bad permissions: the workers cannot agree, nor count attempts: …DIRECT.GET.KV_ESS_FLEET"},
-		{"$JS.API.DIRECT.GET.KV_ESS_FLEET.>", "bad permissions: the workers cannot agree, nor count attempts: …DIRECT.GET.KV_ESS_FLEET.>"},
 		{"$SYS.REQ.USER.INFO", ""},               // the worker does not need it
 		{"$JS.API.DIRECT.GET.ESS_EVENTS", ""},    // nor this
 		{"$JS.API.CONSUMER.LIST.ESS_EVENTS", ""}, // nor this, as long as all is well

@@ -35,7 +35,7 @@ func (d Deployment) worker() Permissions {
 			d.EventSubject(">"), streams + "MSG.DELETE." + d.LettersStream(), // replays
 			direct + d.ResultsStream(), direct + d.LettersStream(), direct + d.EventsStream(),
 			streams + "MSG.GET." + d.EventsStream(), // a replay asks whether its event is still on its way
-			direct + d.FleetStream(), direct + d.FleetStream() + ".>", streams + "MSG.GET." + d.FleetStream(),
+			direct + d.FleetStream(), streams + "MSG.GET." + d.FleetStream(),
 			d.records(">"),
 		}),
 		Subscribe: []string{d.records(">")},
@@ -57,7 +57,7 @@ func (d Deployment) viewer() Permissions {
 		may = append(may, direct+s)
 	}
 	return Permissions{Publish: append(may,
-		direct+d.FleetStream()+".>", streams+"MSG.GET."+d.FleetStream(), streams+"MSG.GET."+d.EventsStream(),
+		streams+"MSG.GET."+d.FleetStream(), streams+"MSG.GET."+d.EventsStream(),
 	)}
 }
 
