@@ -138,7 +138,7 @@ func TestRoles_worker(t *testing.T) {
 			for _, f := range faults {
 				sim.Inject(f)
 			}
-			for range 30 {
+			for range 12 {
 				n++
 				typ := types[n%len(types)]
 				header, body, err := event.Write(event.New(typ, source, strconv.Itoa(n), []byte(good(typ, n))))
