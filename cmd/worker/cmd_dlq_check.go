@@ -8,6 +8,7 @@ import (
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
 	"essworker/internal/reconcile"
+	"essworker/internal/roles"
 )
 
 type dlqCheckCmd struct {
@@ -33,7 +34,7 @@ type findingLine struct {
 
 // Run compares, and mends if it is told to.
 func (c *dlqCheckCmd) Run(ctx context.Context, s streams) error {
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"essworker/internal/audit"
 	"essworker/internal/dlq"
+	"essworker/internal/roles"
 )
 
 type dlqLogCmd struct {
@@ -28,7 +29,7 @@ func (c *dlqLogCmd) Run(ctx context.Context, s streams) error {
 	if c.Limit < 0 {
 		return exit{exitUsage, fmt.Errorf("--limit: must be 0 (all) or more, not %d", c.Limit)}
 	}
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"essworker/internal/essapi"
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
+	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
 
@@ -74,7 +75,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 // connect is how the worker connects, but for its patience.
 func (c *doctorCmd) connect(ctx context.Context) (*nats.Conn, error) {
 	return natsconn.Connect(ctx, c.NATS, natsconn.Options{
-		Name: "essworker doctor " + workerName(), InboxPrefix: "_INBOX_wrk", Log: slog.New(slog.DiscardHandler), NoRetry: true,
+		Name: "essworker doctor " + workerName(), InboxPrefix: inboxOf(c.NATS, roles.Worker), Log: slog.New(slog.DiscardHandler), NoRetry: true,
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"essworker/internal/fleet"
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
+	"essworker/internal/roles"
 	"essworker/internal/status"
 	"essworker/internal/topology"
 )
@@ -57,7 +58,7 @@ func (c *limitCmd) Run(ctx context.Context, s streams) error {
 		}
 		action = fleet.ActionOf(routes[0])
 	}
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

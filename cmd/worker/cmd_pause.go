@@ -15,6 +15,7 @@ import (
 	"essworker/internal/fleet"
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
+	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
 
@@ -82,7 +83,7 @@ func (c *stopping) each(ctx context.Context, s streams, do func(context.Context,
 	if err != nil {
 		return err
 	}
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 
 	"essworker/internal/event"
 	"essworker/internal/handlers"
+	"essworker/internal/natsconn"
+	"essworker/internal/roles"
 )
 
 type publishCmd struct {
@@ -55,7 +57,7 @@ func (c *publishCmd) Run(ctx context.Context, s streams) error {
 		return exit{exitUsage, err}
 	}
 	defer in.Close()
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_pub")
+	nc, js, err := dial(ctx, c.NATS, roles.Publisher)
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (c *publishCmd) Run(ctx context.Context, s streams) error {
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
-	return p.all(typ, in)
+	return p.all(ctx, typ, in)
 }
 
 // what tells type and file apart.
@@ -131,17 +133,17 @@ type pending struct {
 	ack   jetstream.PubAckFuture
 }
 
-func (p *publisher) all(typ string, in io.Reader) error {
+func (p *publisher) all(ctx context.Context, typ string, in io.Reader) error {
 	input := newValues(in)
 	for n := 1; ; n++ {
 		raw, line, err := input.next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return p.finish()
+			return p.finish(ctx)
 		case err != nil && !errors.Is(err, errNotJSON):
-			return errors.Join(p.finish(), fmt.Errorf("read the input: %w", err))
+			return errors.Join(p.finish(ctx), fmt.Errorf("read the input: %w", err))
 		case p.cmd.ID != "" && n > 1:
-			return errors.Join(exit{exitUsage, errors.New("--id: there is more than one event; only the first was published")}, p.finish())
+			return errors.Join(exit{exitUsage, errors.New("--id: there is more than one event; only the first was published")}, p.finish(ctx))
 		}
 		if err == nil {
 			err = p.send(typ, line, raw)
@@ -150,10 +152,10 @@ func (p *publisher) all(typ string, in io.Reader) error {
 			p.fail(line, "not stored", err)
 		}
 		if errors.Is(err, errLost) {
-			return p.finish()
+			return p.finish(ctx)
 		}
 		for len(p.queue) >= window {
-			p.settle()
+			p.settle(ctx)
 		}
 	}
 }
@@ -221,7 +223,7 @@ func (p *publisher) readWhole(header nats.Header, raw []byte) (event.Event, erro
 }
 
 // settle waits for the oldest event on its way.
-func (p *publisher) settle() {
+func (p *publisher) settle(ctx context.Context) {
 	first := p.queue[0]
 	p.queue = p.queue[1:]
 	select {
@@ -233,10 +235,20 @@ func (p *publisher) settle() {
 		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 			err = fmt.Errorf("no stream takes %q: run worker setup first", p.cmd.EventSubject(first.event.Type()))
 		} else if _, refused := errors.AsType[*jetstream.APIError](err); !refused {
-			what = fmt.Sprintf("not confirmed; it may be stored as %s from %s", first.event.ID(), first.event.Source())
+			what = unconfirmed(first.event)
+		}
+		p.fail(first.line, what, err)
+	case <-ctx.Done(): // the server has denied something, and answers no more than that
+		err, what := context.Cause(ctx), unconfirmed(first.event)
+		if d, ok := errors.AsType[*natsconn.DeniedError](err); ok && d.Subject == p.cmd.EventSubject(first.event.Type()) {
+			what = "not stored"
 		}
 		p.fail(first.line, what, err)
 	}
+}
+
+func unconfirmed(e event.Event) string {
+	return fmt.Sprintf("not confirmed; it may be stored as %s from %s", e.ID(), e.Source())
 }
 
 func (p *publisher) print(e event.Event, ack *jetstream.PubAck) {
@@ -273,9 +285,9 @@ func (p *publisher) fail(line int, what string, err error) {
 }
 
 // finish waits for what is on its way and gives the exit code.
-func (p *publisher) finish() error {
+func (p *publisher) finish(ctx context.Context) error {
 	for len(p.queue) > 0 {
-		p.settle()
+		p.settle(ctx)
 	}
 	if p.bar != nil && p.stored > listed {
 		_ = p.bar.Finish()

@@ -11,6 +11,7 @@ import (
 	"essworker/internal/audit"
 	"essworker/internal/handlers"
 	"essworker/internal/replay"
+	"essworker/internal/roles"
 )
 
 type dlqReplayCmd struct {
@@ -110,7 +111,7 @@ type desk struct {
 }
 
 func (c client) desk(ctx context.Context) (desk, error) {
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return desk{}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"essworker/internal/dlq"
 	"essworker/internal/handlers"
 	"essworker/internal/mask"
+	"essworker/internal/roles"
 	"essworker/schemas"
 )
 
@@ -52,7 +53,7 @@ func (c *resultsCmd) Run(ctx context.Context, s streams) error {
 	case c.Type != "" && !slices.Contains(types, c.Type):
 		return exit{exitUsage, fmt.Errorf("--type: %q is no result type: use one of %s", c.Type, strings.Join(types, ", "))}
 	}
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_res")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ import (
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
 	"essworker/internal/replay"
+	"essworker/internal/roles"
 	"essworker/internal/telemetry"
 	"essworker/internal/topology"
 )
@@ -76,9 +77,13 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi.Client, h *health, addr string) error {
+	starting, begin := context.WithCancelCause(ctx)
+	defer begin(nil)
 	nc, err := natsconn.Connect(ctx, c.NATS, natsconn.Options{
-		Name: "essworker " + workerName(), InboxPrefix: "_INBOX_wrk", Log: tel.Log,
+		Name: "essworker " + workerName(), InboxPrefix: inboxOf(c.NATS, roles.Worker), Log: tel.Log,
 		Meter: tel.Meter.Meter("essworker/natsconn"),
+		// Once the worker works it goes on: what it was denied may be granted any moment.
+		Denied: func(err *natsconn.DeniedError) { begin(err) },
 	})
 	if err != nil {
 		return err
@@ -88,17 +93,21 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	if err != nil {
 		return fmt.Errorf("jetstream: %w", err)
 	}
-	ready := func() error { return setUp(ctx, js, c.Topology, tel.Log) }
+	ready := func() error { return setUp(starting, js, c.Topology, tel.Log) }
 	if c.NoSetup {
-		ready = func() error { return isSetUp(ctx, js, c.Topology.Names) }
+		ready = func() error { return isSetUp(starting, js, c.Topology.Names) }
 	}
-	if err := whenLed(ctx, tel.Log, ready); err != nil {
+	if err := whenLed(starting, tel.Log, ready); err != nil {
+		if _, no := errors.AsType[*natsconn.DeniedError](err); no {
+			err = fmt.Errorf("%w; what the worker may not make, worker setup makes before it starts", err)
+		}
 		return err
 	}
-	return serve(ctx, worker{
+	return denied(starting, serve(ctx, worker{
 		settings: c.settings, api: api, nc: nc, js: js, url: nc.ConnectedUrlRedacted(),
 		log: tel.Log, tracer: tel.Tracer, meter: tel.Meter, health: h, addr: addr,
-	})
+		ready: func() { begin(nil) },
+	}))
 }
 
 // worker is what serve needs, from whichever command starts one.

@@ -6,6 +6,7 @@ import (
 
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
+	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
 
@@ -13,11 +14,23 @@ type setupCmd struct {
 	NATS     natsconn.Config `embed:"" group:"NATS"`
 	Topology topology.Config `embed:"" group:"Streams"`
 	DryRun   bool            `help:"Print what would change and change nothing."`
+	// A subscriber's own user may make no consumer, see worker roles.
+	Subscriber []string `placeholder:"NAME" help:"Make a durable consumer of the results too, for a service to read by; several with commas between them."`
+}
+
+// Validate names the first flag that cannot work.
+func (c *setupCmd) Validate() error {
+	for _, name := range c.Subscriber {
+		if err := (roles.Deployment{Names: c.Topology.Names, Subscriber: name}).Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Run makes or updates streams, consumers and bucket, and prints each change.
 func (c *setupCmd) Run(ctx context.Context, s streams) error {
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_adm")
+	nc, js, err := dial(ctx, c.NATS, roles.Provisioner)
 	if err != nil {
 		return err
 	}
@@ -27,6 +40,13 @@ func (c *setupCmd) Run(ctx context.Context, s streams) error {
 		step = topology.Plan
 	}
 	done, err := step(ctx, js, c.Topology, handlers.Types())
+	for _, name := range c.Subscriber {
+		if err == nil {
+			var made []topology.Change
+			made, err = topology.Subscribe(ctx, js, c.Topology.Names, name, c.DryRun)
+			done.Changes = append(done.Changes, made...)
+		}
+	}
 	for _, change := range done.Changes {
 		fmt.Fprintln(s.out, change)
 	}

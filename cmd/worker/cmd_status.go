@@ -13,6 +13,7 @@ import (
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
 	"essworker/internal/handlers"
+	"essworker/internal/roles"
 	"essworker/internal/status"
 )
 
@@ -44,7 +45,7 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 	if c.Interval < shortestInterval {
 		return exit{exitUsage, fmt.Errorf("--interval: must be %v or more, not %v", shortestInterval, c.Interval)}
 	}
-	nc, js, err := dial(ctx, c.NATS, "_INBOX_ops")
+	nc, js, err := dial(ctx, c.NATS, roles.Operator)
 	if err != nil {
 		return err
 	}

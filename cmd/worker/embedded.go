@@ -18,6 +18,7 @@ import (
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
 	"essworker/internal/natsd"
+	"essworker/internal/roles"
 	"essworker/internal/topology"
 )
 
@@ -37,7 +38,7 @@ func startEmbedded(ctx context.Context, cfg natsd.Config, names topology.Config)
 	}
 	e := &embedded{server: server}
 	e.nc, err = natsconn.Connect(ctx, natsconn.Config{}, natsconn.Options{
-		Name: "essworker " + workerName(), InboxPrefix: "_INBOX_wrk", Log: cfg.Log, NoRetry: true, InProcess: server,
+		Name: "essworker " + workerName(), InboxPrefix: roles.Worker.Inbox(), Log: cfg.Log, NoRetry: true, InProcess: server,
 	})
 	if err == nil {
 		e.js, err = jetstream.New(e.nc)

@@ -40,6 +40,7 @@ type cli struct {
 	Pause   pauseCmd   `cmd:"" group:"Operate it" help:"Stop a lane, fleet-wide."`
 	Resume  resumeCmd  `cmd:"" group:"Operate it" help:"Let a paused lane go on."`
 	Doctor  doctorCmd  `cmd:"" group:"Operate it" help:"Check everything end to end, a verdict a line; changes nothing."`
+	Roles   rolesCmd   `cmd:"" group:"Run it" help:"Print least-privilege broker users for each role."`
 	Version versionCmd `cmd:"" group:"Run it" help:"Print the version."`
 	Ready   readyCmd   `cmd:"" hidden:"" help:"Ask a worker's /readyz; exit 0 if it is ready."`
 }
@@ -63,6 +64,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			panic(p)
 		}
 	}()
+	ctx, cancel := endsWhenDenied(ctx)
+	defer cancel(nil)
 	s := streams{in, out, errOut}
 	src := &sources{}
 	parser, err := kong.New(&cli{},
@@ -98,7 +101,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "worker: warning:", warning)
 	}
 	cmd.Bind(cmd)
-	return report(errOut, usage, cmd.Run())
+	return report(errOut, usage, denied(ctx, cmd.Run()))
 }
 
 // explain is a flag's help with its default and its variable. A flag without a

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"essworker/internal/stream"
 )
 
 // Who is an operator, as far as can be told. The first two are the machine's word, the
@@ -37,7 +39,7 @@ func whoAmI(ctx context.Context, nc *nats.Conn) Who {
 	}
 	ctx, cancel := context.WithTimeout(ctx, userWait)
 	defer cancel()
-	msg, err := nc.RequestWithContext(ctx, "$SYS.REQ.USER.INFO", nil)
+	msg, err := nc.RequestWithContext(ctx, stream.AskUser, nil)
 	if err != nil {
 		return w
 	}

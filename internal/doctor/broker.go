@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"essworker/internal/stream"
 	"essworker/internal/topology"
 )
 
@@ -141,17 +142,14 @@ func (b *broker) trip(ctx context.Context) bool {
 	return true
 }
 
-// askUser is where any user may ask who it is.
-const askUser = "$SYS.REQ.USER.INFO"
-
 // login says who we are to the server, as far as it tells.
 func (b *broker) login(ctx context.Context) {
-	if b.denied[askUser] {
+	if b.denied[stream.AskUser] {
 		return
 	}
 	ctx, cancel := b.patient(ctx)
 	defer cancel()
-	msg, err := b.nc.RequestWithContext(ctx, askUser, nil)
+	msg, err := b.nc.RequestWithContext(ctx, stream.AskUser, nil)
 	if err != nil {
 		return // a server may be told not to tell
 	}

@@ -42,7 +42,7 @@ func patient(t *testing.T, b *natstest.Bed) doctor.Doctor {
 // connect connects as the worker does, within the process unless to is nil.
 func connect(to nats.InProcessConnProvider, login natsconn.Config) func(context.Context) (*nats.Conn, error) {
 	return func(ctx context.Context) (*nats.Conn, error) {
-		return natsconn.Connect(ctx, login, natsconn.Options{Name: "doctor", InboxPrefix: "_INBOX_wrk", NoRetry: true, InProcess: to})
+		return natsconn.Connect(ctx, login, natsconn.Options{Name: "doctor", InboxPrefix: "_INBOX_worker", NoRetry: true, InProcess: to})
 	}
 }
 

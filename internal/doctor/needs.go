@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"essworker/internal/fault"
+	"essworker/internal/stream"
 	"essworker/internal/topology"
 )
 
@@ -48,7 +49,7 @@ func (d Doctor) needs() []need {
 		list = append(list, laneNeeds(t.Names, r.Type, r.Success, r.Failure)...)
 	}
 	return append(list,
-		need{tried: askUser, grant: askUser},
+		need{tried: stream.AskUser, grant: stream.AskUser},
 		need{tried: directGet + t.EventsStream(), grant: directGet + t.EventsStream()},
 		need{tried: consumerList + t.EventsStream(), grant: consumerList + t.EventsStream()},
 	)
@@ -72,12 +73,12 @@ func laneNeeds(t topology.Names, typ, success, failure string) []need {
 	}
 	for _, result := range []string{success, failure} {
 		list = append(list, need{
-			tried: t.ResultSubject(result, tail), grant: t.Prefix + ".results.>", lost: "results cannot be stored", how: store,
+			tried: t.ResultSubject(result, tail), grant: t.Results(), lost: "results cannot be stored", how: store,
 		})
 	}
 	for _, reason := range fault.Reasons() {
 		list = append(list, need{
-			tried: t.LetterSubject(string(reason), typ, tail), grant: t.Prefix + ".deadletters.>", lost: "letters cannot be stored", how: store,
+			tried: t.LetterSubject(string(reason), typ, tail), grant: t.Letters(), lost: "letters cannot be stored", how: store,
 		})
 	}
 	return list
@@ -91,7 +92,6 @@ func fleetNeeds(t topology.Names) []need {
 	list := []need{
 		{tried: get, grant: get, lost: lost},
 		{tried: direct, grant: direct, lost: lost},
-		{tried: direct + "." + keys + tail, grant: direct + ".>", lost: lost},
 		{tried: keys + tail, grant: keys + ">", lost: lost, how: store},
 	}
 	for _, kind := range []string{"gate.>", "tenant.>"} {

@@ -62,7 +62,6 @@ func TestExamine_permissions(t *testing.T) {
 		{"$KV.ESS_FLEET.>", "bad permissions: the workers cannot agree, nor count attempts: may not publish to $KV.ESS_FLEET.>"},
 		{"$JS.API.STREAM.MSG.GET.KV_ESS_FLEET", "bad permissions: the workers cannot agree, nor count attempts: …MSG.GET"},
 		{"$JS.API.DIRECT.GET.KV_ESS_FLEET", "bad permissions: the workers cannot agree, nor count attempts: …DIRECT.GET.KV_ESS_FLEET"},
-		{"$JS.API.DIRECT.GET.KV_ESS_FLEET.>", "bad permissions: the workers cannot agree, nor count attempts: …DIRECT.GET.KV_ESS_FLEET.>"},
 		{"$SYS.REQ.USER.INFO", ""},               // the worker does not need it
 		{"$JS.API.DIRECT.GET.ESS_EVENTS", ""},    // nor this
 		{"$JS.API.CONSUMER.LIST.ESS_EVENTS", ""}, // nor this, as long as all is well
@@ -89,9 +88,9 @@ func TestExamine_permissions(t *testing.T) {
 // TestExamine_deaf has a worker that may not listen.
 func TestExamine_deaf(t *testing.T) {
 	for _, tt := range []struct{ allowed, want string }{
-		{`["_INBOX_wrk.>", "$KV.ESS_FLEET.>"]`, ""},
-		{`["_INBOX_wrk.>"]`, "bad permissions: workers learn late of what the others have agreed on: may not subscribe to $KV.ESS_FLEET.>"},
-		{`["_INBOX.>"]`, "bad permissions: may not subscribe to _INBOX_wrk"},
+		{`["_INBOX_worker.>", "$KV.ESS_FLEET.>"]`, ""},
+		{`["_INBOX_worker.>"]`, "bad permissions: workers learn late of what the others have agreed on: may not subscribe to $KV.ESS_FLEET.>"},
+		{`["_INBOX.>"]`, "bad permissions: may not subscribe to _INBOX_worker"},
 	} {
 		t.Run(tt.allowed, func(t *testing.T) {
 			withUsers(t, users(`{allow: [">"]}`, fmt.Sprintf(`{allow: %s}`, tt.allowed)), func(t *testing.T, b *natstest.Bed) {
@@ -112,7 +111,7 @@ func TestExamine_deaf(t *testing.T) {
 // come again, a breaker that opens. Nothing is denied.
 func TestExamine_leastRights(t *testing.T) {
 	var publish, subscribe []string
-	withUsers(t, users(`{deny: [">"]}`, `{allow: ["_INBOX_wrk.>"]}`), func(t *testing.T, b *natstest.Bed) {
+	withUsers(t, users(`{deny: [">"]}`, `{allow: ["_INBOX_worker.>"]}`), func(t *testing.T, b *natstest.Bed) {
 		d := patient(t, b)
 		d.Connect = connect(b.Server, worker)
 		for _, f := range examine(t, d) {
@@ -132,10 +131,10 @@ func TestExamine_leastRights(t *testing.T) {
 		t.Fatalf("a user without any right lacks %q and %q, want all that a worker does", publish, subscribe)
 	}
 	allowed := fmt.Sprintf("{allow: [%s]}", `"`+strings.Join(publish, `", "`)+`"`)
-	heard := fmt.Sprintf("{allow: [%s]}", `"`+strings.Join(append(subscribe, "_INBOX_wrk.>"), `", "`)+`"`)
+	heard := fmt.Sprintf("{allow: [%s]}", `"`+strings.Join(append(subscribe, "_INBOX_worker.>"), `", "`)+`"`)
 	withUsers(t, users(allowed, heard), func(t *testing.T, b *natstest.Bed) {
 		var denied atomic.Int32
-		nc := b.Connect(natsconn.Options{InboxPrefix: "_INBOX_wrk"}, worker)
+		nc := b.Connect(natsconn.Options{InboxPrefix: "_INBOX_worker"}, worker)
 		nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			denied.Add(1)
 			t.Errorf("a worker with the rights that the doctor asks for: %v", err)

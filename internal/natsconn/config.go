@@ -1,6 +1,8 @@
 package natsconn
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"essworker/internal/mask"
 )
@@ -26,6 +29,9 @@ type Config struct {
 	CA       string      `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"Certificates to trust in place of the system's, PEM."`
 	Cert     string      `name:"nats-cert" env:"NATS_CERT" placeholder:"FILE" help:"Client certificate, PEM."`
 	Key      string      `name:"nats-key" env:"NATS_KEY" placeholder:"FILE" help:"Key of the client certificate, PEM."`
+
+	InboxPrefix    string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"PREFIX" help:"Where answers come: the user may subscribe to PREFIX.>. Without it the prefix is that of the user's role, see worker roles."`
+	AllowPlaintext bool   `name:"nats-allow-plaintext" env:"NATS_ALLOW_PLAINTEXT" help:"Allow connections without TLS beyond loopback: events carry personal data in the clear."`
 }
 
 // URLs is a comma-separated list of server addresses. A URL may carry a password or
@@ -34,8 +40,8 @@ type URLs string
 
 // Validate reports the first setting that cannot work, by its flag.
 func (c Config) Validate() error {
-	if err := c.URL.validate(); err != nil {
-		return fmt.Errorf("--nats-url: %w", err)
+	if err := errors.Join(c.checkURL(), c.checkInbox()); err != nil {
+		return err
 	}
 	files := []struct{ flag, path string }{
 		{"--nats-creds", c.Creds},
@@ -70,6 +76,32 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// checkURL never lets the client see a URL that it would quote, password and all.
+func (c Config) checkURL() error {
+	if err := c.URL.validate(); err != nil {
+		return fmt.Errorf("--nats-url: %w", err)
+	}
+	if c.AllowPlaintext || c.URL.loopback() {
+		return nil
+	}
+	// Whether nats:// becomes TLS is the server's and the client's to agree on; ws:// never does.
+	for _, s := range c.URL.list() {
+		if strings.HasPrefix(s, "ws://") {
+			return fmt.Errorf("--nats-url: %q is not TLS: use wss://, or set NATS_ALLOW_PLAINTEXT=true", redact(s))
+		}
+	}
+	return nil
+}
+
+func (c Config) checkInbox() error {
+	for token := range strings.SplitSeq(c.InboxPrefix, ".") {
+		if c.InboxPrefix != "" && (token == "" || strings.ContainsAny(token, "*> \t")) {
+			return fmt.Errorf("--nats-inbox-prefix: %q must be words without wildcards, with dots between them", c.InboxPrefix)
+		}
+	}
+	return nil
+}
+
 // options turns the settings into the client's. Files are read again at each
 // connection, so that renewed credentials and certificates need no restart.
 func (c Config) options() ([]nats.Option, error) {
@@ -94,7 +126,56 @@ func (c Config) options() ([]nats.Option, error) {
 	if c.Cert != "" {
 		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
 	}
-	return opts, nil
+	return append(opts, c.guard()...), nil
+}
+
+// Login is the name of the user, as far as the settings tell it: that of NATS_USER, of
+// the URL, or of the JWT in the credentials file. It is empty for a token or an NKey,
+// and for a file that cannot be read, which connecting reports.
+func (c Config) Login() string {
+	switch {
+	case c.Creds != "":
+		return nameInCreds(c.Creds)
+	case c.User != "" && c.Password != "":
+		return c.User.Reveal()
+	case c.User != "" || c.NKey != "":
+		return ""
+	}
+	for _, s := range c.URL.list() {
+		p, err := url.Parse(withScheme(s))
+		if err != nil {
+			continue
+		}
+		if _, ok := p.User.Password(); ok { // without one it is a token
+			return p.User.Username()
+		}
+	}
+	return ""
+}
+
+// nameInCreds reads the name a JWT gives its user. Its signature is the server's to check.
+func nameInCreds(path string) string {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return ""
+	}
+	token, err := nkeys.ParseDecoratedJWT(text)
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	body, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(body, &claims) != nil {
+		return ""
+	}
+	return claims.Name
 }
 
 // Reveal gives the addresses whole, for the client.

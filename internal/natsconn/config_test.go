@@ -27,7 +27,7 @@ func TestConfig_Validate(t *testing.T) {
 	}{
 		{"the default", natsconn.Config{URL: url}, ""},
 		{"several", natsconn.Config{URL: "nats://a:1, tls://b:2 ,c:4222"}, ""},
-		{"websocket", natsconn.Config{URL: "ws://a:1,wss://b:2"}, ""},
+		{"websocket", natsconn.Config{URL: "wss://a:1,wss://b:2"}, ""},
 		{"everything", natsconn.Config{URL: url, Creds: file, CA: file, Cert: file, Key: file}, ""},
 		{"user and password", natsconn.Config{URL: url, User: "u", Password: "p"}, ""},
 		{"a token", natsconn.Config{URL: url, User: "token"}, ""},
@@ -44,6 +44,11 @@ func TestConfig_Validate(t *testing.T) {
 		{"a certificate without key", natsconn.Config{URL: url, Cert: file}, "--nats-cert: needs its key"},
 		{"a key without certificate", natsconn.Config{URL: url, Key: file}, "--nats-key: needs its certificate"},
 		{"a password without user", natsconn.Config{URL: url, Password: "p"}, "--nats-password: needs --nats-user"},
+		{"an inbox", natsconn.Config{URL: url, InboxPrefix: "_INBOX_worker.x"}, ""},
+		{"an inbox with a wildcard", natsconn.Config{URL: url, InboxPrefix: "_INBOX.>"}, `--nats-inbox-prefix: "_INBOX.>" must be words`},
+		{"plain websocket to loopback", natsconn.Config{URL: "ws://localhost:1"}, ""},
+		{"plain websocket beyond", natsconn.Config{URL: "ws://u:s3cr3t@b:2"}, `--nats-url: "ws://***@b:2" is not TLS: use wss://`},
+		{"plain websocket beyond, allowed", natsconn.Config{URL: "ws://b:2", AllowPlaintext: true}, ""},
 		{"two identities", natsconn.Config{URL: url, Creds: file, User: "u"}, "--nats-creds and --nats-user: say who you are in one way only"},
 	}
 	for _, tt := range tests {
@@ -83,6 +88,31 @@ func TestURLs(t *testing.T) {
 			if got != want {
 				t.Errorf("%s of %q = %q, want %q", how, u.Reveal(), got, want)
 			}
+		}
+	}
+}
+
+func TestConfig_Login(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "creds")
+	if err := os.WriteFile(broken, []byte("-----BEGIN NATS USER JWT-----\nx.y.z\n------END NATS USER JWT------\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		cfg  natsconn.Config
+		want string
+	}{
+		{natsconn.Config{URL: "nats://a:1"}, ""},
+		{natsconn.Config{URL: "nats://a:1", User: "u", Password: "p"}, "u"},
+		{natsconn.Config{URL: "nats://v:p@a:1", User: "u", Password: "p"}, "u"},
+		{natsconn.Config{URL: "nats://a:1", User: "token"}, ""},
+		{natsconn.Config{URL: "nats://a:1,nats://v:p@b:1"}, "v"},
+		{natsconn.Config{URL: "nats://token@a:1"}, ""},
+		{natsconn.Config{URL: "nats://a:1", Creds: broken}, ""},
+		{natsconn.Config{URL: "nats://a:1", Creds: "none"}, ""},
+	}
+	for _, tt := range tests {
+		if got := tt.cfg.Login(); got != tt.want {
+			t.Errorf("Login of %+v = %q, want %q", tt.cfg, got, tt.want)
 		}
 	}
 }

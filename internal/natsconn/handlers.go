@@ -23,13 +23,14 @@ const (
 // calls them one at a time.
 type handlers struct {
 	log        *slog.Logger
+	denied     func(*DeniedError) // may be nil
 	violations metric.Int64Counter
 	slow       metric.Int64Counter
 	reconnects metric.Int64Counter
 }
 
 func newHandlers(opts Options) (*handlers, error) {
-	h := &handlers{log: opts.Log}
+	h := &handlers{log: opts.Log, denied: opts.Denied}
 	for _, c := range []struct {
 		counter    *metric.Int64Counter
 		name, help string
@@ -48,7 +49,7 @@ func newHandlers(opts Options) (*handlers, error) {
 
 // failed is called for what no caller waits for. A denied publish is one: its
 // caller sees a timeout at best, so this line is what tells an operator.
-func (h *handlers) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
+func (h *handlers) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 	ctx := context.Background()
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -56,6 +57,9 @@ func (h *handlers) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
 		h.violations.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", operation)))
 		h.log.ErrorContext(ctx, "denied by the NATS server: grant the user this subject",
 			"operation", operation, "subject", subject)
+		if h.denied != nil {
+			h.denied(&DeniedError{Operation: operation, Subject: subject, User: nc.Opts.User})
+		}
 	case errors.Is(err, nats.ErrSlowConsumer):
 		h.slow.Add(ctx, 1)
 		h.log.WarnContext(ctx, "messages dropped: a subscription does not keep up", "subject", subjectOf(sub))

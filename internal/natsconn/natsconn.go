@@ -16,10 +16,13 @@
 //   - An inbox prefix per role, so that a role may read its own answers only.
 //   - An error handler that counts permission violations: a denied publish is
 //     otherwise a timeout that explains nothing.
+//   - TLS beyond loopback, unless plain text is allowed by name: events carry
+//     personal data, and the login goes first.
 //   - A denied subscription is an error for its reader instead of silence.
 package natsconn
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -49,11 +52,15 @@ const (
 // Options is what differs between the commands that connect.
 type Options struct {
 	Name        string                     // required: who we are, as the server's listings show it
-	InboxPrefix string                     // required: where answers come, "_INBOX_worker"; a role may subscribe to its own only
+	InboxPrefix string                     // required: where answers come, "_INBOX_worker"; a role may subscribe to its own only. Config.InboxPrefix wins
 	Log         *slog.Logger               // nil drops what it is told
 	Meter       metric.Meter               // nil counts nothing
 	NoRetry     bool                       // fail at once if no server answers, as a command should; a worker waits
 	InProcess   nats.InProcessConnProvider // the server in this process, in place of Config.URL
+	// Denied is told of each publish and subscription that the server denies, one at a
+	// time, after it was counted and logged: who asked waits for an answer that never
+	// comes. May be nil.
+	Denied func(*DeniedError)
 }
 
 // Connect opens the connection. While no server can be reached it logs and tries
@@ -125,8 +132,10 @@ func dial(ctx context.Context, cfg Config, opts []nats.Option) (*nats.Conn, erro
 }
 
 func options(cfg Config, opts Options) ([]nats.Option, error) {
-	if err := cfg.URL.validate(); err != nil && opts.InProcess == nil { // else the client quotes a bad URL, password and all
-		return nil, fmt.Errorf("--nats-url: %w", err)
+	if opts.InProcess != nil {
+		cfg.URL, cfg.AllowPlaintext = "", true // nothing leaves the process
+	} else if err := cfg.checkURL(); err != nil {
+		return nil, err
 	}
 	list, err := cfg.options()
 	if err != nil {
@@ -141,7 +150,7 @@ func options(cfg Config, opts Options) ([]nats.Option, error) {
 	}
 	return append(list,
 		nats.Name(opts.Name),
-		nats.CustomInboxPrefix(opts.InboxPrefix),
+		nats.CustomInboxPrefix(cmp.Or(cfg.InboxPrefix, opts.InboxPrefix)),
 		nats.ReconnectBufSize(-1),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),

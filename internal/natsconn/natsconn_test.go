@@ -3,24 +3,19 @@ package natsconn_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -94,11 +89,28 @@ func TestConnect_ends(t *testing.T) {
 }
 
 func TestConnect_login(t *testing.T) {
+	nkey, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := nkey.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := nkey.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := filepath.Join(t.TempDir(), "seed")
+	if err := os.WriteFile(seed, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name, server string
 		cfg          natsconn.Config
 		want         error
 	}{
+		{"NKey", fmt.Sprintf("authorization { users [ { nkey: %s } ] }", public), natsconn.Config{NKey: seed}, nil},
 		{"user", users, natsconn.Config{User: "admin", Password: "s3cr3t"}, nil},
 		{"wrong password", users, natsconn.Config{User: "admin", Password: "wr0ng"}, nats.ErrAuthorization},
 		{"nobody", users, natsconn.Config{}, nats.ErrAuthorization},
@@ -121,24 +133,42 @@ func TestConnect_login(t *testing.T) {
 	}
 }
 
-// TestConnect_tls has servers that must be trusted, and one that speaks no TLS.
+// TestConnect_tls has servers that must be trusted, one that asks for a certificate
+// itself, and one that speaks no TLS.
 func TestConnect_tls(t *testing.T) {
-	dir := t.TempDir()
-	ca, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "key.pem")
-	certify(t, ca, key)
-	secure := serve(t, "127.0.0.1:0", fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", ca, key, ca)).URL()
+	ours, theirs := natstest.NewAuthority(t), natstest.NewAuthority(t)
+	secure := func(by *natstest.Authority, name string, verify bool) natsconn.URLs {
+		cert, key := by.Issue(name)
+		return natsconn.URLs(serve(t, "127.0.0.1:0", fmt.Sprintf(
+			"tls { cert_file: %q, key_file: %q, ca_file: %q, verify: %t }", cert, key, ours.File, verify)).URL())
+	}
+	oneWay, mutual := secure(ours, "127.0.0.1", false), secure(ours, "127.0.0.1", true)
+	cert, key := ours.Issue("worker")
+	strange, strangeKey := theirs.Issue("worker")
 	plain := serve(t, "127.0.0.1:0", "").URL()
+	// To the client 0.0.0.0 is no loopback address; the system takes it for one.
+	beyond := natsconn.URLs(strings.Replace(plain, "127.0.0.1", "0.0.0.0", 1))
 	tests := []struct {
 		name string
 		cfg  natsconn.Config
 		want string // part of the error; none if empty
 	}{
-		{"trusted, and known there", natsconn.Config{URL: natsconn.URLs(secure), CA: ca, Cert: ca, Key: key}, ""},
-		{"not trusted", natsconn.Config{URL: natsconn.URLs(secure), Cert: ca, Key: key}, "certificate"},
+		{"trusted", natsconn.Config{URL: oneWay, CA: ours.File}, ""},
+		{"trusted, and known there", natsconn.Config{URL: mutual, CA: ours.File, Cert: cert, Key: key}, ""},
+		{"not known there", natsconn.Config{URL: mutual, CA: ours.File}, "certificate"},
+		{"known to somebody else", natsconn.Config{URL: mutual, CA: ours.File, Cert: strange, Key: strangeKey}, "certificate"},
+		{"trusted by somebody else", natsconn.Config{URL: oneWay, CA: theirs.File}, "certificate"},
+		{"trusted by the system only", natsconn.Config{URL: oneWay}, "certificate"},
+		{"another's name", natsconn.Config{URL: secure(ours, "other.example", false), CA: ours.File}, "certificate"},
 		{"TLS asked of a server without", natsconn.Config{URL: natsconn.URLs("tls" + strings.TrimPrefix(plain, "nats"))}, "does not speak TLS"},
+		{"plain text beyond loopback", natsconn.Config{URL: beyond}, "NATS_ALLOW_PLAINTEXT=true"},
+		{"plain text beyond loopback, allowed", natsconn.Config{URL: beyond, AllowPlaintext: true}, ""},
+		{"plain websocket beyond loopback", natsconn.Config{URL: "ws://0.0.0.0:1"}, "use wss://"},
 	}
 	for _, tt := range tests {
-		nc, err := natsconn.Connect(t.Context(), tt.cfg, options(t, natsconn.Options{})) // it would wait, if it took these for an outage
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		nc, err := natsconn.Connect(ctx, tt.cfg, options(t, natsconn.Options{NoRetry: true}))
+		cancel()
 		if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
 		}
@@ -148,16 +178,33 @@ func TestConnect_tls(t *testing.T) {
 	}
 }
 
+// TestConnect_staysHere is a connection in plain text to this machine, whose server
+// tells of others elsewhere.
+func TestConnect_staysHere(t *testing.T) {
+	plain := serve(t, "127.0.0.1:0", "").URL()
+	nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: natsconn.URLs(plain)}, options(t, natsconn.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	elsewhere := strings.Replace(strings.TrimPrefix(plain, "nats://"), "127.0.0.1", "0.0.0.0", 1)
+	if _, err := nc.Opts.CustomDialer.Dial("tcp", elsewhere); err == nil || !strings.Contains(err.Error(), "beyond loopback") {
+		t.Errorf("going on at %s: error %v, want that it is beyond loopback", elsewhere, err)
+	}
+}
+
 // TestConnect_denied counts what the server denies, and says what it was.
 func TestConnect_denied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, "", users)
 		reader := metric.NewManualReader()
 		var log bytes.Buffer
+		var told []string
 		nc, err := natsconn.Connect(t.Context(), natsconn.Config{User: "role", Password: "s3cr3t"},
 			options(t, natsconn.Options{
 				InboxPrefix: "_INBOX_role", InProcess: s, Log: slog.New(slog.NewTextHandler(&log, nil)),
-				Meter: metric.NewMeterProvider(metric.WithReader(reader)).Meter("test"),
+				Meter:  metric.NewMeterProvider(metric.WithReader(reader)).Meter("test"),
+				Denied: func(err *natsconn.DeniedError) { told = append(told, err.Error()) },
 			}))
 		if err != nil {
 			t.Fatal(err)
@@ -187,6 +234,13 @@ func TestConnect_denied(t *testing.T) {
 		}
 		if _, err := own.NextMsgWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("reading an allowed subscription: error %v, want %v", err, context.DeadlineExceeded)
+		}
+		want := []string{
+			`the NATS server does not let the user "role" publish to "must.not": log in as one who may; ` + "`worker roles` tells what each role may do",
+			`the NATS server does not let the user "role" subscribe to "_INBOX_other.>": allow it, or set NATS_INBOX_PREFIX to the prefix the user has`,
+		}
+		if slices.Sort(told); !slices.Equal(slices.Compact(told), want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 		got := counts(t, reader, "nats.permission_violations")
 		if got["publish"] != 2 || got["subscribe"] != 1 {
@@ -294,35 +348,6 @@ func serve(t *testing.T, addr, config string) *natsd.Server {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-// certify writes a certificate for 127.0.0.1 that signs itself.
-func certify(t *testing.T, certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // counts reads a counter by its attribute "operation".

@@ -26,10 +26,22 @@ const (
 // the filter, oldest first and without their payloads, which the server does not send.
 // It makes a consumer for as long as it runs: for thousands of messages that is several
 // times cheaper than [Messages], whose every request has the server count what is to
-// come; for a few it is dearer. The stream must not be a work queue.
+// come; for a few it is dearer. The stream must not be a work queue. A user who may not
+// make a consumer, see [May], reads the dearer way, if the stream allows direct get.
 func Headers(ctx context.Context, js jetstream.JetStream, stream, filter string, first, upTo uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		if first > upTo || upTo == 0 {
+			return
+		}
+		if !May(ctx, js.Conn(), "$JS.API.CONSUMER.CREATE."+stream+".any."+filter) {
+			for m, err := range Messages(ctx, js.Conn(), stream, filter, first, upTo) {
+				if m != nil {
+					m.Data = nil
+				}
+				if !yield(m, err) {
+					return
+				}
+			}
 			return
 		}
 		r, err := openHeaders(ctx, js, stream, filter, max(first, 1))

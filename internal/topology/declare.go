@@ -35,17 +35,17 @@ func streams(c Config, types []string) []stream {
 	fleet.DenyDelete, fleet.AllowRollup = true, true // as the client makes a bucket
 	fleet.AllowMsgTTL, fleet.SubjectDeleteMarkerTTL = true, fleetMarkerTTL
 
-	results := c.stream(c.ResultsStream(), "One result for each event", c.Prefix+".results.>")
+	results := c.stream(c.ResultsStream(), "One result for each event", c.Results())
 	results.MaxAge = c.ResultsMaxAge
 	results.DenyDelete, results.DenyPurge = true, true
 
-	letters := c.stream(c.LettersStream(), "Events the worker gave up on", c.Prefix+".deadletters.>")
+	letters := c.stream(c.LettersStream(), "Events the worker gave up on", c.Letters())
 	letters.Duplicates = duplicates
 
-	discarded := c.stream(c.DiscardedStream(), "Letters an operator discarded", c.Prefix+".discarded.>")
+	discarded := c.stream(c.DiscardedStream(), "Letters an operator discarded", c.Discarded())
 	discarded.MaxAge = discardedMaxAge
 
-	audit := c.stream(c.AuditStream(), "What operators did, and why", c.Prefix+".audit.>")
+	audit := c.stream(c.AuditStream(), "What operators did, and why", c.AuditSubject(">"))
 	audit.MaxAge = auditMaxAge
 	audit.DenyDelete, audit.DenyPurge = true, true
 

@@ -74,6 +74,15 @@ func (n Names) DiscardedSubject(reason, typ, key string) string {
 	return n.Prefix + ".discarded." + reason + "." + typ + "." + key
 }
 
+// Results covers every result's subject, "ess.results.>".
+func (n Names) Results() string { return n.Prefix + ".results.>" }
+
+// Letters covers every letter's subject, "ess.deadletters.>".
+func (n Names) Letters() string { return n.Prefix + ".deadletters.>" }
+
+// Discarded covers every discarded letter's subject, "ess.discarded.>".
+func (n Names) Discarded() string { return n.Prefix + ".discarded.>" }
+
 // AuditSubject is the subject of a record of an operator's action,
 // "ess.audit.<action>".
 func (n Names) AuditSubject(action string) string { return n.Prefix + ".audit." + action }

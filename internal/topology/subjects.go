@@ -11,10 +11,10 @@ import (
 func merge(have, want []string) []string {
 	got := slices.Clone(have)
 	for _, w := range want {
-		if slices.ContainsFunc(got, func(h string) bool { return covers(h, w) }) {
+		if slices.ContainsFunc(got, func(h string) bool { return Covers(h, w) }) {
 			continue
 		}
-		got = slices.DeleteFunc(got, func(h string) bool { return covers(w, h) })
+		got = slices.DeleteFunc(got, func(h string) bool { return Covers(w, h) })
 		got = append(got, w)
 	}
 	return got
@@ -23,7 +23,7 @@ func merge(have, want []string) []string {
 // without lists the subjects of have that none of want covers.
 func without(have, want []string) []string {
 	return slices.DeleteFunc(slices.Clone(have), func(h string) bool {
-		return slices.ContainsFunc(want, func(w string) bool { return covers(w, h) })
+		return slices.ContainsFunc(want, func(w string) bool { return Covers(w, h) })
 	})
 }
 
@@ -31,8 +31,8 @@ func wildcard(subject string) bool {
 	return slices.ContainsFunc(strings.Split(subject, "."), func(t string) bool { return t == "*" || t == ">" })
 }
 
-// covers says whether every subject that fits the pattern b fits a too.
-func covers(a, b string) bool {
+// Covers says whether every subject that fits the pattern b fits a too.
+func Covers(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i, t := range as {
 		switch {

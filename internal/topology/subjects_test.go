@@ -26,8 +26,8 @@ func TestCovers(t *testing.T) {
 		{"a.b.c", "a.b", false},
 	}
 	for _, tt := range tests {
-		if got := covers(tt.a, tt.b); got != tt.want {
-			t.Errorf("covers(%q, %q) = %t, want %t", tt.a, tt.b, got, tt.want)
+		if got := Covers(tt.a, tt.b); got != tt.want {
+			t.Errorf("Covers(%q, %q) = %t, want %t", tt.a, tt.b, got, tt.want)
 		}
 	}
 }
