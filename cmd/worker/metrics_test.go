@@ -124,7 +124,7 @@ func playWorker(t *testing.T, meter *sdkmetric.MeterProvider, registry *promethe
 		t.Fatal(err)
 	}
 	nc, err := natsconn.Connect(t.Context(), natsconn.Config{}, natsconn.Options{
-		Name: "test", InboxPrefix: "_INBOX_wrk", Meter: meter.Meter("essworker/natsconn"), InProcess: e.server, NoRetry: true,
+		Name: "test", InboxPrefix: "_INBOX_worker", Meter: meter.Meter("essworker/natsconn"), InProcess: e.server, NoRetry: true,
 	})
 	if err != nil {
 		t.Fatal(err)

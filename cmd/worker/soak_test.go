@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 	published := make(chan struct{})
 	go func() { defer close(published); s.feed() }()
 
-	var samples []held
+	var samples []holdings
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	for n := 1; time.Since(s.began) < *soak; n++ {
@@ -164,17 +164,17 @@ func (s *soaking) renew() {
 	s.server = start(s.t, nil, "natsd", s.dir, s.addr)
 }
 
-// held is what one worker holds at one moment.
-type held struct{ goroutines, memory, files float64 }
+// holdings are what one worker holds at one moment.
+type holdings struct{ goroutines, memory, files float64 }
 
 // sample asks a worker's metrics; once a minute it is told.
-func (s *soaking) sample(addr string, n int) (m held) {
+func (s *soaking) sample(addr string, n int) (m holdings) {
 	s.t.Helper()
 	figures, err := scrape("http://" + addr + "/metrics")
 	if err != nil {
 		s.t.Fatalf("the worker that lives through it all does not answer: %v", err)
 	}
-	m = held{figures["go_goroutines"], figures["process_resident_memory_bytes"], figures["process_open_fds"]}
+	m = holdings{figures["go_goroutines"], figures["process_resident_memory_bytes"], figures["process_open_fds"]}
 	if n%6 == 0 {
 		s.t.Logf("%5.0f s: %d accepted, %.0f goroutines, %.1f MB, %.0f files", time.Since(s.began).Seconds(), s.accepted.Load(), m.goroutines, m.memory/1e6, m.files)
 	}
@@ -217,18 +217,18 @@ func (s *soaking) drained() {
 
 // flat holds what a worker has to a level: the median of the last third is no more than
 // that of the first one, behind two minutes of warming up, and a little.
-func (s *soaking) flat(samples []held) {
+func (s *soaking) flat(samples []holdings) {
 	s.t.Helper()
 	samples = samples[min(12, len(samples)/3):]
 	third := max(1, len(samples)/3)
 	for _, f := range []struct {
 		what  string
-		of    func(held) float64
+		of    func(holdings) float64
 		least float64 // what is no growth in any case
 	}{
-		{"goroutines", func(m held) float64 { return m.goroutines }, 20},
-		{"bytes of memory", func(m held) float64 { return m.memory }, 4e6},
-		{"open files", func(m held) float64 { return m.files }, 5},
+		{"goroutines", func(m holdings) float64 { return m.goroutines }, 20},
+		{"bytes of memory", func(m holdings) float64 { return m.memory }, 4e6},
+		{"open files", func(m holdings) float64 { return m.files }, 5},
 	} {
 		first, last := median(samples[:third], f.of), median(samples[len(samples)-third:], f.of)
 		s.t.Logf("%s: %.0f at first, %.0f in the end", f.what, first, last)
@@ -238,7 +238,7 @@ func (s *soaking) flat(samples []held) {
 	}
 }
 
-func median(samples []held, of func(held) float64) float64 {
+func median(samples []holdings, of func(holdings) float64) float64 {
 	var values []float64
 	for _, m := range samples {
 		values = append(values, of(m))
