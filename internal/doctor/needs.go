@@ -45,6 +45,7 @@ func (d Doctor) needs() []need {
 	list = append(list, asks("it is not known which events are done", directGet+t.ResultsStream())...)
 	list = append(list, asks("letters cannot be looked up", directGet+t.LettersStream())...)
 	list = append(list, fleetNeeds(t.Names)...)
+	list = append(list, replayNeeds(t.Names)...)
 	for _, r := range d.Routes {
 		list = append(list, laneNeeds(t.Names, r.Type, r.Success, r.Failure)...)
 	}
@@ -82,6 +83,17 @@ func laneNeeds(t topology.Names, typ, success, failure string) []need {
 		})
 	}
 	return list
+}
+
+// replayNeeds is what putting letters back asks for.
+func replayNeeds(t topology.Names) []need {
+	const lost = "letters cannot be replayed"
+	get, remove := "$JS.API.STREAM.MSG.GET."+t.EventsStream(), "$JS.API.STREAM.MSG.DELETE."+t.LettersStream()
+	return []need{
+		{tried: t.EventSubject(tail), grant: t.EventSubject(">"), lost: lost, how: store},
+		{tried: get, grant: get, lost: lost},
+		{tried: remove, grant: remove, lost: lost},
+	}
 }
 
 // fleetNeeds is what the workers' agreement asks for.
