@@ -57,6 +57,8 @@ func TestExamine_permissions(t *testing.T) {
 		{"$JS.ACK.ESS_EVENTS.seal-grant-requested.>", "bad permissions: events cannot be acknowledged and come again for ever: may not publish to $JS.ACK.ESS_EVENTS.seal-grant-requested.>"},
 		{"$JS.API.DIRECT.GET.ESS_RESULTS", "bad permissions: it is not known which events are done: "},
 		{"$JS.API.DIRECT.GET.ESS_DEADLETTERS", "bad permissions: letters cannot be looked up: "},
+		{"$JS.API.STREAM.MSG.DELETE.ESS_DEADLETTERS", "bad permissions: letters cannot be replayed: may not publish to $JS.API.STREAM.MSG.DELETE.ESS_DEADLETTERS"},
+		{"ess.events.>", "bad permissions: letters cannot be replayed: may not publish to ess.events.>"},
 		{"ess.results.seal.grant.failed.*", "bad permissions: results cannot be stored: may not publish to ess.results.>"},
 		{"ess.deadletters.poison.>", "bad permissions: letters cannot be stored: may not publish to ess.deadletters.>"},
 		{"$KV.ESS_FLEET.>", "bad permissions: the workers cannot agree, nor count attempts: may not publish to $KV.ESS_FLEET.>"},
