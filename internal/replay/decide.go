@@ -24,14 +24,14 @@ func (r *run) look(ctx context.Context) error {
 	r.looked, r.clock, r.shut = time.Now(), snap.At, map[string]string{}
 	perSecond := 0.0
 	for _, l := range snap.Lanes {
+		if r.job.Types[l.Type] == 0 { // its letters are refused, and wait for nothing
+			continue
+		}
 		switch l.State {
 		case status.Missing, status.Paused, status.Held, status.Open, status.Probing, status.NoWorker:
 			r.shut[l.Type] = standing(l)
 			continue
 		case status.Throttled, status.Working, status.Idle:
-		}
-		if r.job.Types[l.Type] == 0 {
-			continue
 		}
 		if perSecond += l.Quota.Pace; l.Quota.Pace == 0 {
 			perSecond = math.Inf(1)

@@ -22,9 +22,8 @@ func (r *run) gather(ctx context.Context, n int) (b *Batch, letters []dlq.Letter
 	if err != nil {
 		return nil, nil, err
 	}
-	rule := rules{r.Office.routes, r.job.Orders.Force}
-	// What cooled down when the plan was made stays out of it.
-	verdicts, err := r.Office.verdicts(ctx, rule, found, r.job.Created)
+	rule := rules{r.Office.routes, r.job.Orders.Force, r.job.Created}
+	verdicts, err := r.Office.verdicts(ctx, rule, found, r.now())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"essworker/internal/dlq"
 	"essworker/internal/esssim"
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
@@ -280,5 +281,44 @@ func TestJob_cutOff(t *testing.T) {
 			t.Errorf("%d vendor calls, want one for each replay", calls)
 		}
 		y.checkOnce()
+	})
+}
+
+// TestJob_lanesOfOthers: a letter that is not to be replayed waits for no lane.
+func TestJob_lanesOfOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		y.put(10)
+		y.letter(y.link, func(f *dlq.Failed) { f.Expires = time.Now().Add(-time.Second) })
+		if _, err := topology.Pause(t.Context(), y.JS, y.Topology.Names, "autosign.link.requested", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		j := y.until(y.create(orders).ID, time.Minute, "over", over)
+		if j.State != replay.Done || j.Seen.Succeeded != 10 || j.Seen.Refused[replay.Expired] != 1 {
+			t.Errorf("the job ended as %+v, want ten letters replayed and one refused", j)
+		}
+	})
+}
+
+// TestJob_expiresMeanwhile: what expires while a job waits is not replayed in vain.
+func TestJob_expiresMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		y.put(10)
+		y.letter(func(f *dlq.Failed) { f.Expires = time.Now().Add(time.Minute) })
+		id := y.create(orders).ID
+		if _, err := y.office.Pause(t.Context(), id, "anna@ops", "lunch"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if _, err := y.office.Resume(t.Context(), id, "anna@ops", "back"); err != nil {
+			t.Fatal(err)
+		}
+		j := y.until(id, time.Minute, "over", over)
+		if j.Seen.Succeeded != 10 || j.Seen.Refused[replay.Expired] != 1 {
+			t.Errorf("the job ended as %+v, want ten letters replayed and one refused", j)
+		}
 	})
 }

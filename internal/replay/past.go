@@ -59,7 +59,7 @@ func (o *Office) Verdict(ctx context.Context, l dlq.Letter) (v Verdict, job stri
 	if job := busy[l.ID]; job != "" {
 		return Elsewhere, job, nil
 	}
-	verdicts, err := o.verdicts(ctx, rules{o.routes, false}, []dlq.Letter{l}, time.Now())
+	verdicts, err := o.verdicts(ctx, rules{routes: o.routes}, []dlq.Letter{l}, time.Now())
 	if err != nil {
 		return "", "", err
 	}

@@ -103,7 +103,7 @@ func (o *Office) Plan(ctx context.Context, c Choice, orders Orders, each func(dl
 	if err := o.newest(ctx, &p.Selection); err != nil {
 		return Plan{}, err
 	}
-	if err := o.judge(ctx, &p, rules{o.routes, orders.Force}, each); err != nil {
+	if err := o.judge(ctx, &p, rules{routes: o.routes, force: orders.Force}, each); err != nil {
 		return Plan{}, err
 	}
 	p.Selection.IDs = slices.DeleteFunc(p.Selection.IDs, func(id uint64) bool { return slices.Contains(p.Missing, id) })

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"time"
 
 	"essworker/internal/dlq"
@@ -77,6 +78,9 @@ func ready(l dlq.Letter) time.Time {
 type rules struct {
 	routes map[string]event.Route // by event type
 	force  bool
+	// planned is when the plan of a job was made: what cooled down then stays out of it,
+	// however long the job takes. Zero is now.
+	planned time.Time
 }
 
 // judge gives the verdict on a letter, read whole. Done says that its event has
@@ -95,7 +99,7 @@ func (r rules) judge(l dlq.Letter, done bool, now time.Time) Verdict {
 	case r.force:
 		return Eligible
 	}
-	return Prudent(l, now)
+	return Prudent(l, cmp.Or(r.planned, now))
 }
 
 // Prudent is what of a verdict is about prudence: whether a letter may go back into its
