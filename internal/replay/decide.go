@@ -107,7 +107,7 @@ func (r *run) decide() {
 	case j.Want == wantCancel:
 		j.State, j.Note = Cancelled, j.cancelled()
 	case j.ended():
-	case j.Want == wantPause:
+	case j.Want == wantPause && (!j.through() || len(j.Open) > 0):
 		j.State, j.Note = Paused, j.paused()
 	case s.tooBad() && !j.through(): // else there is nothing left to stop
 		j.State, j.Note = Stopped, verdictOn(s, j.Seen)

@@ -322,3 +322,48 @@ func TestJob_expiresMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// TestJob_pausedAtOnce: once a pause is stored no further letter is replayed.
+func TestJob_pausedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		y.put(50)
+		slow := orders
+		slow.Rate = 1
+		id := y.create(slow).ID
+		y.until(id, time.Minute, "behind its canary", func(j replay.Job) bool { return j.Seen.Succeeded >= 8 })
+		asked, err := y.office.Pause(t.Context(), id, "anna@ops", "lunch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := y.until(id, time.Minute, "paused", func(j replay.Job) bool { return j.State == replay.Paused && j.Runner == "" })
+		if j.Seen.Stored != asked.Seen.Stored {
+			t.Errorf("%d events were stored when the pause was, and %d in the end", asked.Seen.Stored, j.Seen.Stored)
+		}
+	})
+}
+
+// TestJob_pausedAtItsEnd: a job that has nothing left to do is done, whatever was wanted.
+func TestJob_pausedAtItsEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		stop, _ := y.worker()
+		defer stop()
+		y.put(1)
+		if _, err := topology.Pause(t.Context(), y.JS, y.Topology.Names, typ, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		id := y.create(orders).ID
+		y.until(id, time.Minute, "under way", func(j replay.Job) bool { return j.Underway() == 1 })
+		if _, err := y.office.Pause(t.Context(), id, "anna@ops", "lunch"); err != nil {
+			t.Fatal(err)
+		}
+		y.until(id, time.Minute, "paused", func(j replay.Job) bool { return j.State == replay.Paused })
+		if err := topology.Resume(t.Context(), y.JS, y.Topology.Names, typ); err != nil {
+			t.Fatal(err)
+		}
+		if j := y.until(id, time.Minute, "over", over); j.State != replay.Done || j.Seen.Succeeded != 1 {
+			t.Errorf("the job ended as %+v, want it done", j)
+		}
+	})
+}

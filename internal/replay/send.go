@@ -28,6 +28,13 @@ const (
 // the job, which tells whether it still is ours; so whoever takes over after any cut
 // finds everything that may have been begun.
 func (r *run) next(ctx context.Context, n int) error {
+	switch _, rev, err := r.Office.read(ctx, r.job.ID); {
+	case err != nil:
+		return err
+	case rev != r.rev: // an operator wants something else by now
+		r.changed = true
+		return r.save(ctx)
+	}
 	b, letters, err := r.gather(ctx, n)
 	if err != nil {
 		return err
