@@ -87,7 +87,7 @@ func (l *listing) line(out *bufio.Writer, row []string, widths []int) {
 		end--
 	}
 	for i, cell := range row[:end] {
-		if i == len(row)-1 {
+		if i == len(row)-1 || l.columns[i].width > 0 {
 			cell = snip(cell, widths[i])
 		}
 		_, _ = out.WriteString(cell) // an error stays until Flush
@@ -101,7 +101,8 @@ func (l *listing) line(out *bufio.Writer, row []string, widths []int) {
 // minLast is what the last column gets on the narrowest terminal.
 const minLast = 10
 
-// widths are those of the columns; the last one gets what is left of the line.
+// widths are those of the columns; the last one gets what is left of the line. Where that
+// is too little, those with a bound give way, the first of them first.
 func (l *listing) widths() []int {
 	widths := make([]int, len(l.columns))
 	left := width(l.out)
@@ -112,6 +113,12 @@ func (l *listing) widths() []int {
 			widths[i] = max(widths[i], cellWidth(row[i]))
 		}
 		left -= widths[i] + 2
+	}
+	for i, c := range l.columns[:last] {
+		if c.width > 0 && left < minLast {
+			give := max(0, min(minLast-left, widths[i]-max(minLast, len(c.name))))
+			widths[i], left = widths[i]-give, left+give
+		}
 	}
 	widths[last] = max(minLast, left)
 	return widths
