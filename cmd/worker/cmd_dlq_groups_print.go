@@ -54,7 +54,7 @@ func history(g dlq.Group, mended int) string {
 		parts = append(parts, letters(mended)+" mended by a replay")
 	}
 	if g.Again > 0 {
-		parts = append(parts, fmt.Sprintf("%d of these came back from one, after %d replays in all", g.Again, g.Replays))
+		parts = append(parts, fmt.Sprintf("%d of these came back, after %s", g.Again, counted(uint64(g.Replays), "replay"))) //nolint:gosec // a count
 	}
 	return strings.Join(parts, "; ")
 }

@@ -61,7 +61,7 @@ func (c *dlqReplayCmd) show(s streams, p replay.Plan, each *listing) error {
 	}
 	printRefused(s.err, p)
 	printCost(s.err, p, c.StopAt)
-	fmt.Fprintf(s.err, "%d letters would be replayed. Nothing was done. To do it:\n  %s\n", p.Eligible, c.command(p))
+	fmt.Fprintf(s.err, "%s would be replayed. Nothing was done. To do it:\n  %s\n", letters(p.Eligible), c.command(p))
 	return nil
 }
 

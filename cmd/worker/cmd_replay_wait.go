@@ -64,7 +64,7 @@ func (c *dlqReplayCmd) start(ctx context.Context, s streams, d desk, plan replay
 		return err
 	}
 	if c.Wait {
-		fmt.Fprintf(s.err, "%d events stored\n", job.Seen.Stored)
+		fmt.Fprintf(s.err, "%s stored\n", counted(uint64(job.Seen.Stored), "event")) //nolint:gosec // a count
 	}
 	return c.tell(ctx, s, d, job, len(plan.Missing))
 }
