@@ -10,14 +10,15 @@ import (
 
 	"essworker/internal/dlq"
 	"essworker/internal/esssim"
+	"essworker/internal/handlers"
 	"essworker/internal/replay"
 	"essworker/internal/topology"
 )
 
 var seeds = flag.Uint64("seeds", 50, "how many random afternoons TestJob_killed has")
 
-// TestJob_killed kills, at random moments, the workers that run a job, with their lanes,
-// one of which an operator stops and lets go on meanwhile.
+// TestJob_killed kills, at random moments, the workers that run a job, with their lanes.
+// Meanwhile operators stop lanes and let them go on, in turn, and the jobs too.
 // Each letter ends as one of replayed and still a letter, and none is done twice.
 func TestJob_killed(t *testing.T) {
 	n := *seeds
@@ -36,8 +37,12 @@ func (y *yard) afternoon(chance *rand.Rand) {
 	n := 8 + chance.IntN(30)
 	for range n {
 		y.letter(func(f *dlq.Failed) {
-			if chance.IntN(3) == 0 {
+			switch chance.IntN(4) {
+			case 0:
 				y.link(f)
+				return
+			case 1:
+				y.seal(f)
 				return
 			}
 			if chance.IntN(10) == 0 { // this one fails again
@@ -56,7 +61,7 @@ func (y *yard) afternoon(chance *rand.Rand) {
 		jobs = append(jobs, y.create(o))
 	}
 	stop, kill := y.worker()
-	pause := func(pause bool) {
+	lane := func(typ string, pause bool) {
 		err := topology.Resume(y.t.Context(), y.JS, y.Topology.Names, typ)
 		if pause {
 			_, err = topology.Pause(y.t.Context(), y.JS, y.Topology.Names, typ, time.Time{})
@@ -65,9 +70,18 @@ func (y *yard) afternoon(chance *rand.Rand) {
 			y.t.Fatal(err)
 		}
 	}
+	types := handlers.Types()
 	for range 1 + chance.IntN(5) {
 		time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond)
-		pause(chance.IntN(3) == 0)
+		for _, typ := range types {
+			lane(typ, chance.IntN(3) == 0)
+		}
+		switch id := jobs[chance.IntN(len(jobs))].ID; chance.IntN(4) { // it may be paused already, or over
+		case 0:
+			_, _ = y.office.Pause(y.t.Context(), id, "anna@ops", "lunch")
+		case 1:
+			_, _ = y.office.Resume(y.t.Context(), id, "anna@ops", "back")
+		}
 		kill()
 		if chance.IntN(4) == 0 { // nobody is there for longer than the duplicate window
 			time.Sleep(15 * time.Minute)
@@ -75,8 +89,11 @@ func (y *yard) afternoon(chance *rand.Rand) {
 		stop, kill = y.worker()
 	}
 	defer stop()
-	pause(false)
+	for _, typ := range types {
+		lane(typ, false)
+	}
 	for _, j := range jobs {
+		_, _ = y.office.Resume(y.t.Context(), j.ID, "anna@ops", "back")
 		j = y.until(j.ID, 30*time.Minute, "over", over)
 		if j.State != replay.Done || j.Dealt() != n {
 			y.t.Errorf("the job ended as %+v, want every letter dealt with", j)

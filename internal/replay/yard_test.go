@@ -26,6 +26,7 @@ import (
 	"essworker/internal/natstest"
 	"essworker/internal/replay"
 	"essworker/internal/stream"
+	"essworker/internal/topology"
 	"essworker/schemas"
 )
 
@@ -174,12 +175,24 @@ func (y *yard) failed(edit ...func(*dlq.Failed)) dlq.Failed {
 	return f
 }
 
-// link makes a failed event one of another type.
+// link and seal make a failed event one of another type.
 func (y *yard) link(f *dlq.Failed) {
 	y.t.Helper()
-	f.Type, f.Action, f.Consumer = "autosign.link.requested", "CreateUserAutoSignSealUrl", "autosign-link-requested"
-	f.Subject, f.Schema = y.Topology.EventSubject(f.Type), schemas.Digest(f.Type)
-	f.Event = event.New(f.Type, source, f.Event.ID(), fmt.Appendf(nil, `{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000%012d"}}`, y.letters))
+	y.as(f, "autosign.link.requested", "CreateUserAutoSignSealUrl",
+		fmt.Appendf(nil, `{"sceneKey":"OTHER","userInfo":{"name":"某人","idCardType":"ID_CARD","idCardNumber":"990000%012d"}}`, y.letters))
+}
+
+func (y *yard) seal(f *dlq.Failed) {
+	y.t.Helper()
+	y.as(f, "seal.grant.requested", "ChannelCreateSealPolicy",
+		fmt.Appendf(nil, `{"agent":{"proxyOrganizationOpenId":"org_dianziqian","proxyOperator":{"openId":"n9527"}},"sealId":"s%d","userIds":["u%[1]d"]}`, y.letters))
+}
+
+func (y *yard) as(f *dlq.Failed, typ, action string, data []byte) {
+	y.t.Helper()
+	f.Type, f.Action, f.Consumer = typ, action, topology.Consumer(typ)
+	f.Subject, f.Schema = y.Topology.EventSubject(typ), schemas.Digest(typ)
+	f.Event = event.New(typ, source, f.Event.ID(), data)
 	var err error
 	if f.Header, f.Data, err = event.Write(f.Event); err != nil {
 		y.t.Fatal(err)
