@@ -101,17 +101,18 @@ func (r *run) decide() {
 	}
 	s := r.step()
 	why, others := r.standstill()
+	finished := j.through() && len(j.Open) == 0
 	switch {
 	case j.Heeded != j.Wanted:
 		j.State, j.Note = Waiting, "waits until what is under way has ended"
 	case j.Want == wantCancel:
 		j.State, j.Note = Cancelled, j.cancelled()
 	case j.ended():
-	case j.Want == wantPause && (!j.through() || len(j.Open) > 0):
+	case j.Want == wantPause && (!finished || j.Seen.Trouble > 0):
 		j.State, j.Note = Paused, j.paused()
 	case s.tooBad() && !j.through(): // else there is nothing left to stop
 		j.State, j.Note = Stopped, verdictOn(s, j.Seen)
-	case j.through() && len(j.Open) == 0:
+	case finished:
 		if j.State, j.Note = Done, ""; j.Seen.Trouble > 0 {
 			j.State, j.Note = Stopped, fmt.Sprintf("%d could not be stored; resume tries them again", j.Seen.Trouble)
 		}

@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
@@ -12,7 +13,9 @@ import (
 
 	"essworker/internal/dlq"
 	"essworker/internal/esssim"
+	"essworker/internal/event"
 	"essworker/internal/handlers"
+	"essworker/internal/kv"
 	"essworker/internal/natsconn"
 	"essworker/internal/natstest"
 	"essworker/internal/replay"
@@ -365,5 +368,51 @@ func TestJob_pausedAtItsEnd(t *testing.T) {
 		if j := y.until(id, time.Minute, "over", over); j.State != replay.Done || j.Seen.Succeeded != 1 {
 			t.Errorf("the job ended as %+v, want it done", j)
 		}
+	})
+}
+
+// TestJob_pausedCutOff: a runner has noted a batch and is cut off before it replays it, and
+// an operator pauses the job. Whoever takes it up replays nothing until it is resumed.
+func TestJob_pausedCutOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, y *yard) {
+		const n = 20
+		y.put(n)
+		j := replay.Draft(y.plan(replay.Choice{}, orders), orders)
+		batch := replay.Batch{}
+		for l, err := range y.box.Letters(t.Context(), dlq.Filter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch.Sent = append(batch.Sent, replay.Sent{
+				ID: l.ID, Type: l.Type, Group: l.Group, Key: event.Key(l.Source, l.EventID), Origin: l.ID, Replay: 1, MsgID: dlq.ReplayID(l),
+			})
+		}
+		value, err := json.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Open(y.NC, y.JS, y.Topology.FleetBucket()).Put(t.Context(), "jobbatch."+j.ID+".0", value, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		j.State, j.Runner, j.Cursor, j.Batches, j.Open, j.Sending = replay.Running, "killed", n, 1, []int{0}, true
+		if err := y.office.Create(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := y.office.Pause(t.Context(), j.ID, "anna@ops", "lunch"); err != nil {
+			t.Fatal(err)
+		}
+		stop, _ := y.worker()
+		defer stop()
+		taken := y.until(j.ID, time.Minute, "taken up", func(j replay.Job) bool { return j.Runner == "" })
+		if taken.Seen.Stored != 0 || taken.State != replay.Paused {
+			t.Errorf("the paused job went on to %+v, want nothing replayed", taken)
+		}
+		if _, err := y.office.Resume(t.Context(), j.ID, "anna@ops", "back"); err != nil {
+			t.Fatal(err)
+		}
+		if j := y.until(j.ID, time.Minute, "done", func(j replay.Job) bool { return j.State == replay.Done }); j.Seen.Succeeded != n || j.Seen.Trouble != 0 {
+			t.Errorf("the job ended as %+v, want every letter replayed", j)
+		}
+		y.checkOnce()
 	})
 }

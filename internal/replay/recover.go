@@ -70,8 +70,8 @@ func (r *run) mend(ctx context.Context, b *Batch, underway map[string]uint64) er
 		}
 		l, err := r.Office.box.Get(ctx, s.ID)
 		switch {
-		case err == nil && r.job.Want == wantCancel:
-			s.Outcome, s.Error = NotStored, "the job was cancelled"
+		case err == nil && r.job.Want != wantRun: // of one that is paused, resume tries it again
+			s.Outcome, s.Error = NotStored, "its job was paused or cancelled before its turn came"
 			r.follow.drop(b, i)
 		case err == nil:
 			again = append(again, l)
