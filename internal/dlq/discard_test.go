@@ -117,6 +117,25 @@ func TestDiscard_overtaken(t *testing.T) {
 	}
 }
 
+// TestReplay_overtaken: an event was put back, and before its letter is removed a discard
+// takes it. No copy stays among the discarded.
+func TestReplay_overtaken(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *post) {
+		d := p.discarded()
+		id := p.put(p.failed())
+		discard := sync.OnceValue(func() error {
+			_, err := p.box.Discard(t.Context(), id, d)
+			return err
+		})
+		if _, err := p.beforeRemoval(discard).Replay(t.Context(), id); err != nil {
+			t.Errorf("Replay = %v", err)
+		}
+		if letters, discarded, events := p.count("ESS_DEADLETTERS"), p.count("ESS_DISCARDED"), p.count("ESS_EVENTS"); letters != 0 || discarded != 0 || events != 1 {
+			t.Errorf("%d letters, %d discarded, %d events, want the event alone", letters, discarded, events)
+		}
+	})
+}
+
 // beforeRemoval is the letters in the hands of somebody who comes too late: before each
 // removal of his something else is done.
 func (p *post) beforeRemoval(first func() error) *dlq.Box {

@@ -82,7 +82,7 @@ func (b *Box) Edit(ctx context.Context, id uint64, data []byte) (Replayed, error
 	if done.Duplicate {
 		other = b.same(ctx, done.Seq, amended)
 	}
-	if err := b.Remove(ctx, id); err != nil {
+	if err := b.leave(ctx, l); err != nil {
 		return Replayed{}, errors.Join(fmt.Errorf("remove letter %d after its edit: %w", id, err), other)
 	}
 	return done, other

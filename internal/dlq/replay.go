@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"essworker/internal/stream"
 )
 
 // Replayed says what became of one replay.
@@ -42,10 +44,37 @@ func (b *Box) Resend(ctx context.Context, l Letter) (Replayed, error) {
 	if ack.Stream != b.topo.EventsStream() {
 		return Replayed{}, fmt.Errorf("replay letter %d: %q was stored in %q, which is not the events stream", l.ID, msg.Subject, ack.Stream)
 	}
-	if err := b.Remove(ctx, l.ID); err != nil {
+	if err := b.leave(ctx, l); err != nil {
 		return Replayed{ack.Sequence, ack.Duplicate}, fmt.Errorf("remove letter %d after its replay: %w", l.ID, err)
 	}
 	return Replayed{ack.Sequence, ack.Duplicate}, nil
+}
+
+// leave removes a letter whose event was put back. If a discard has been faster the event
+// has come back all the same, so the discarded copy goes: it is that of no letter.
+func (b *Box) leave(ctx context.Context, l Letter) error {
+	removed, err := b.remove(ctx, l.ID)
+	if err != nil || removed {
+		return err
+	}
+	away := b.topo.DiscardedStream()
+	copied, err := stream.LastFor(ctx, b.js.Conn(), away, b.topo.DiscardedSubject(string(l.Reason), l.Type, l.Key))
+	switch {
+	case errors.Is(err, stream.ErrNoMessage):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for it in %s: %w", away, err)
+	case copied.Header.Get(hMoved) != strconv.FormatUint(l.ID, 10):
+		return nil
+	}
+	s, err := b.js.Stream(ctx, away)
+	if err == nil {
+		err = s.DeleteMsg(ctx, copied.Sequence)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // restored or taken back meanwhile
+		return fmt.Errorf("remove copy %d from %s: %w", copied.Sequence, away, err)
+	}
+	return nil
 }
 
 // ReplayID is the message id of a letter's replay: no other replay has it.
