@@ -96,7 +96,7 @@ func (v letterView) print(out io.Writer) error {
 		w.field("but", "event %s has succeeded since", mask.Text(v.succeeded))
 	}
 	if v.Replays > 0 {
-		w.field("replayed", "%s; its first letter was %d", counted(uint64(v.Replays), "time"), v.Origin) //nolint:gosec // a count
+		w.field("replayed", "%s; its first letter was %d", counted(uint64(v.Replays), "time"), v.Origin)
 	}
 	for _, m := range v.line() {
 		w.field(m.name, "%s %s", at(m.at), m.text)

@@ -43,6 +43,8 @@ nsc add user --account ESS --name ess-worker \
   --allow-pub '$JS.API.DIRECT.GET.ESS_DEADLETTERS' \
   --allow-pub '$JS.API.DIRECT.GET.ESS_EVENTS' \
   --allow-pub '$JS.API.STREAM.MSG.GET.ESS_EVENTS' \
+  --allow-pub '$JS.API.DIRECT.GET.ESS_DISCARDED' \
+  --allow-pub '$JS.API.STREAM.MSG.DELETE.ESS_DISCARDED' \
   --allow-pub '$JS.API.DIRECT.GET.KV_ESS_FLEET' \
   --allow-pub '$JS.API.STREAM.MSG.GET.KV_ESS_FLEET' \
   --allow-pub '$KV.ESS_FLEET.>' \

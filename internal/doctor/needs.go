@@ -89,10 +89,13 @@ func laneNeeds(t topology.Names, typ, success, failure string) []need {
 func replayNeeds(t topology.Names) []need {
 	const lost = "letters cannot be replayed"
 	get, remove := "$JS.API.STREAM.MSG.GET."+t.EventsStream(), "$JS.API.STREAM.MSG.DELETE."+t.LettersStream()
+	back := "$JS.API.STREAM.MSG.DELETE." + t.DiscardedStream() // the copy that a discard made meanwhile
 	return []need{
 		{tried: t.EventSubject(tail), grant: t.EventSubject(">"), lost: lost, how: store},
 		{tried: get, grant: get, lost: lost},
 		{tried: remove, grant: remove, lost: lost},
+		{tried: directGet + t.DiscardedStream(), grant: directGet + t.DiscardedStream(), lost: lost},
+		{tried: back, grant: back, lost: lost},
 	}
 }
 

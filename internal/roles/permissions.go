@@ -34,7 +34,8 @@ func (d Deployment) worker() Permissions {
 			d.Results(), d.Letters(),
 			d.EventSubject(">"), streams + "MSG.DELETE." + d.LettersStream(), // replays
 			direct + d.ResultsStream(), direct + d.LettersStream(), direct + d.EventsStream(),
-			streams + "MSG.GET." + d.EventsStream(), // a replay asks whether its event is still on its way
+			streams + "MSG.GET." + d.EventsStream(),                                     // a replay asks whether its event is still on its way
+			direct + d.DiscardedStream(), streams + "MSG.DELETE." + d.DiscardedStream(), // and takes back the copy that a discard made meanwhile
 			direct + d.FleetStream(), streams + "MSG.GET." + d.FleetStream(),
 			d.records(">"),
 		}),
