@@ -222,6 +222,7 @@ func TestFleetBreaker_alone(t *testing.T) {
 		{"left", func(m *member) { m.Leave() }, 0, "open"},
 		{"died just now", (*member).kill, 0, "own open"},
 		{"died a while ago", (*member).kill, 40 * time.Second, "open"},
+		{"died, and the server has forgotten when its word runs out", func(m *member) { m.kill(); m.camp.linger(m) }, 40 * time.Second, "open"},
 	} {
 		inBubble(t, func(t *testing.T, c *camp) {
 			m, other := c.join(), c.join()

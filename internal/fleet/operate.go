@@ -60,7 +60,7 @@ func (p Pushed) Now(limit int, now time.Time) float64 {
 func (o *Office) Look(ctx context.Context, now time.Time) (Overview, error) {
 	v := Overview{Usage: map[string]Usage{}, Limits: map[string]Limit{}, Pauses: map[string]Pause{}, Pushed: map[string]Pushed{}}
 	var err error
-	if v.Workers, err = present(ctx, o.bucket); err != nil {
+	if v.Workers, err = present(ctx, o.bucket, now); err != nil {
 		return v, err
 	}
 	for _, prefix := range []string{gateKeys, tenantKeys} {

@@ -109,9 +109,14 @@ func (f *Fleet) disappear(ctx context.Context) error {
 }
 
 // workers lists who is there, by id.
-func (f *Fleet) workers(ctx context.Context) ([]Presence, error) { return present(ctx, f.bucket) }
+func (f *Fleet) workers(ctx context.Context) ([]Presence, error) {
+	return present(ctx, f.bucket, time.Time{})
+}
 
-func present(ctx context.Context, b kv.Bucket) ([]Presence, error) {
+// present lists whose last word stands at a moment of the server's clock, or when the
+// latest of them was heard. A server that was killed may have forgotten which records
+// end, so that is not left to it alone.
+func present(ctx context.Context, b kv.Bucket, now time.Time) ([]Presence, error) {
 	held, err := b.All(ctx, workerKeys)
 	if err != nil {
 		return nil, err
@@ -126,8 +131,11 @@ func present(ctx context.Context, b kv.Bucket) ([]Presence, error) {
 			p = Presence{} // it is there all the same
 		}
 		p.ID, p.Seen = strings.TrimPrefix(key, workerKeys), e.At
-		workers = append(workers, p)
+		if workers = append(workers, p); p.Seen.After(now) {
+			now = p.Seen
+		}
 	}
+	workers = slices.DeleteFunc(workers, func(p Presence) bool { return now.Sub(p.Seen) > beatTTL })
 	slices.SortFunc(workers, func(a, b Presence) int { return strings.Compare(a.ID, b.ID) })
 	return workers, nil
 }

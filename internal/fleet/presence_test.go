@@ -106,6 +106,39 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// linger is what a server does that was killed: it may forget when a record ends.
+func (c *camp) linger(m *member) {
+	c.t.Helper()
+	if _, err := c.kv().PutString(c.t.Context(), "worker."+m.ID(), `{"id":"x"}`); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestPresence_lingers: the record of a dead worker that the server does not take away is
+// seen for no longer.
+func TestPresence_lingers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		dead, m := c.join(), c.join()
+		dead.kill()
+		c.linger(dead)
+		time.Sleep(30 * time.Second)
+		if d := cmp.Diff(ids(dead, m), c.there()); d != "" {
+			t.Errorf("there are half a minute later (-want +got):\n%s", d)
+		}
+		time.Sleep(10 * time.Second)
+		if d := cmp.Diff(ids(m), c.there()); d != "" {
+			t.Errorf("there are a while later (-want +got):\n%s", d)
+		}
+		m.kill()
+		c.linger(m)
+		time.Sleep(time.Minute)
+		if got := c.there(); len(got) > 0 {
+			t.Errorf("there are %q when all are dead, want nobody", got)
+		}
+	})
+}
+
 // TestPresence_own: a worker says that its own breaker is open.
 func TestPresence_own(t *testing.T) {
 	t.Parallel()
