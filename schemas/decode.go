@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"essworker/internal/mask"
 )
 
 // The bounds of data. They stand far above what any valid data needs, and keep a
@@ -144,7 +146,7 @@ func notJSON(err error) *Violation {
 // JSON, once more: token by token, with the path to each.
 func duplicate(data []byte) *Violation {
 	path, name, _ := findDuplicate(json.NewDecoder(bytes.NewReader(data)), "")
-	return violation(path, "must not name a field twice", fmt.Sprintf("the field %q stands there twice", field(name)))
+	return violation(path, "must not name a field twice", fmt.Sprintf("the field %q stands there twice", mask.Name(name)))
 }
 
 // findDuplicate reads the next value, which stands at path, up to the first field
@@ -169,7 +171,7 @@ func findDuplicate(dec *json.Decoder, path string) (where, name string, found bo
 			}
 			seen[step] = true
 		}
-		if where, name, found = findDuplicate(dec, path+"/"+field(step)); found {
+		if where, name, found = findDuplicate(dec, path+"/"+mask.Name(step)); found {
 			return where, name, true
 		}
 	}
@@ -183,7 +185,7 @@ func pointer(steps []string) string {
 	var b strings.Builder
 	for _, step := range steps {
 		b.WriteByte('/')
-		b.WriteString(field(step))
+		b.WriteString(mask.Name(step))
 	}
 	return b.String()
 }

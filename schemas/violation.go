@@ -98,7 +98,7 @@ func words(err *jsonschema.ValidationError) (rank int, rule, there string) {
 		name := strconv.Quote(k.Missing[0])
 		return rankRequired, "must have the field " + name, "the field " + name + " is missing"
 	case *kind.AdditionalProperties:
-		return rankUnknown, "must have no fields but those the schema lists", fmt.Sprintf("the field %q is not known here", field(slices.Min(k.Properties)))
+		return rankUnknown, "must have no fields but those the schema lists", fmt.Sprintf("the field %q is not known here", mask.Name(slices.Min(k.Properties)))
 	case *kind.Type:
 		rule := "must be " + strings.Join(articles(k.Want), " or ")
 		if k.Got == "null" && len(err.InstanceLocation) > 0 {
@@ -153,18 +153,6 @@ func (c *catalog) source(location string) map[string]any {
 	}
 	found, _ := node.(map[string]any)
 	return found
-}
-
-// field is a field's name from the data, fit to be shown: as it is if it looks like a
-// name that a program gave, hidden if it might be anything else.
-func field(name string) string {
-	ordinary := name != "" && len(name) <= 40 && !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.'
-	})
-	if !ordinary || mask.Text(name) != name {
-		return mask.Hidden
-	}
-	return name
 }
 
 func articles(types []string) []string {

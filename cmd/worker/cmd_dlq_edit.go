@@ -261,7 +261,7 @@ func fieldName(c patch.Change) string {
 	if c.Field == "" {
 		return "all of it"
 	}
-	return mask.Cut(mask.Text(c.Field), 64)
+	return mask.Name(c.Field)
 }
 
 // show prints what is different, personal data masked.

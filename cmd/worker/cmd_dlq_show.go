@@ -18,7 +18,6 @@ import (
 	"essworker/internal/dlq"
 	"essworker/internal/essapi"
 	"essworker/internal/mask"
-	"essworker/schemas"
 )
 
 type dlqShowCmd struct {
@@ -92,7 +91,8 @@ func (c *dlqShowCmd) get(ctx context.Context, box *dlq.Box, id uint64) (l dlq.Le
 }
 
 func (c *dlqShowCmd) letter(ctx context.Context, s streams, nc *nats.Conn, box *dlq.Box, l dlq.Letter) error {
-	v := letterView{Letter: l, away: c.Discarded, header: masked(l.Header, schemas.Personal(l.Type, l.Data)), data: maskedData(l)}
+	v := letterView{Letter: l, away: c.Discarded}
+	v.header, v.data = masked(l)
 	done, err := box.Succeeded(ctx, successOf, l)
 	if err != nil {
 		return err
@@ -171,16 +171,6 @@ func (c *dlqShowCmd) group(ctx context.Context, s streams, box *dlq.Box) error {
 		"worker dlq discard " + c.ID + " --why TEXT",
 	}, "\n"))
 	return w.err
-}
-
-func masked(h nats.Header, personal []string) nats.Header {
-	out := make(nats.Header, len(h))
-	for name, values := range h {
-		for _, v := range values {
-			out[name] = append(out[name], mask.Text(dlq.Decode(v), personal...))
-		}
-	}
-	return out
 }
 
 // mend is the advice for a code.

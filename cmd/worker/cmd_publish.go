@@ -18,6 +18,7 @@ import (
 
 	"essworker/internal/event"
 	"essworker/internal/handlers"
+	"essworker/internal/mask"
 	"essworker/internal/natsconn"
 	"essworker/internal/roles"
 )
@@ -101,7 +102,7 @@ func (c *publishCmd) what() (typ, file string, err error) {
 }
 
 func noType(typ string) error {
-	return fmt.Errorf("%q is no event type: use one of %s", typ, strings.Join(handlers.Types(), ", "))
+	return fmt.Errorf("%q is no event type: use one of %s", mask.Name(typ), strings.Join(handlers.Types(), ", "))
 }
 
 func open(file string, in io.Reader) (io.ReadCloser, error) {
@@ -262,7 +263,7 @@ func (p *publisher) print(e event.Event, ack *jetstream.PubAck) {
 			Stream    string `json:"stream"`
 			Seq       uint64 `json:"seq"`
 			Duplicate bool   `json:"duplicate"`
-		}{e.ID(), e.Source(), e.Type(), subject, ack.Stream, ack.Sequence, ack.Duplicate})
+		}{mask.Text(e.ID()), mask.Text(e.Source()), e.Type(), subject, ack.Stream, ack.Sequence, ack.Duplicate})
 		return
 	}
 	if p.bar != nil && p.stored > listed {
@@ -273,7 +274,7 @@ func (p *publisher) print(e event.Event, ack *jetstream.PubAck) {
 	if ack.Duplicate {
 		note = " (a duplicate: it was stored before)"
 	}
-	fmt.Fprintf(p.out, "%s %s stored as %s/%d%s\n", e.Type(), e.ID(), ack.Stream, ack.Sequence, note)
+	fmt.Fprintf(p.out, "%s %s stored as %s/%d%s\n", e.Type(), mask.Text(e.ID()), ack.Stream, ack.Sequence, note)
 }
 
 // listed is how many events a terminal shows one by one before they become a bar.
@@ -281,7 +282,7 @@ const listed = 10
 
 func (p *publisher) fail(line int, what string, err error) {
 	p.failed++
-	fmt.Fprintf(p.err, "worker: line %d: %s: %v\n", line, what, err)
+	fmt.Fprintf(p.err, "worker: line %d: %s\n", line, mask.Text(fmt.Sprintf("%s: %v", what, err)))
 }
 
 // finish waits for what is on its way and gives the exit code.

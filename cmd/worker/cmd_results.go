@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,7 +27,7 @@ type resultsCmd struct {
 	Type   string   `help:"Only results of this type, for example employee.bound." placeholder:"TYPE"`
 	Since  dlq.When `help:"Stored at or after: a duration ago (2h) or a time (RFC 3339)." placeholder:"WHEN"`
 	Limit  int      `default:"50" help:"At most so many, the newest; 0 is all." placeholder:"N"`
-	Reveal bool     `help:"Print links too, which are masked otherwise."`
+	Reveal bool     `help:"Print links and numbers of people too, which are masked otherwise."`
 	JSON   bool     `help:"One JSON object a line."`
 }
 
@@ -187,35 +186,18 @@ func (c *resultsCmd) result(h nats.Header, data []byte) result {
 	r := result{
 		ID: attr("id"), Type: attr("type"), Source: attr("source"), Subject: attr("subject"), Time: attr("time"),
 		CausationID: attr("causationid"), CausationSource: attr("causationsource"), CorrelationID: attr("correlationid"),
-		Data: data,
 	}
-	if !json.Valid(data) {
-		r.Data = nil
-	} else if !c.Reveal {
-		r.Data = hide(data, schemas.Personal(r.Type, data))
+	if json.Valid(data) {
+		r.Data = data
+	}
+	if c.Reveal {
+		return r
+	}
+	r.Data = []byte(maskedJSON(r.Data, schemas.Personal(r.Type, r.Data)))
+	for _, text := range []*string{&r.Subject, &r.CausationID, &r.CausationSource, &r.CorrelationID} {
+		*text = mask.Text(*text) // what a publisher has chosen
 	}
 	return r
-}
-
-// hide replaces the given string values wherever they stand in a JSON text.
-func hide(data []byte, personal []string) []byte {
-	if len(personal) == 0 {
-		return data
-	}
-	for _, p := range personal {
-		if quoted, err := quote(p); err == nil && p != "" {
-			data = bytes.ReplaceAll(data, quoted, []byte(`"`+mask.Hidden+`"`))
-		}
-	}
-	return data
-}
-
-func quote(s string) ([]byte, error) {
-	var b bytes.Buffer
-	if err := printJSON(&b, s); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSpace(b.Bytes()), nil
 }
 
 // resultTypes lists the types of all results.

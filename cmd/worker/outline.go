@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
+
+	"github.com/nats-io/nats.go"
 
 	"essworker/internal/dlq"
 	"essworker/internal/event"
@@ -13,22 +16,53 @@ import (
 	"essworker/schemas"
 )
 
-// maskedData is a letter's data as it may be shown. Where the schema has passed, it
-// knows what is personal. Of anything else only the outline is shown: which fields
-// there are, not what stands in them.
-func maskedData(l dlq.Letter) string {
+// masked is a letter's headers and data as they may be shown. Where the schema has
+// passed, it knows what is personal. Of anything else only the outline is shown: which
+// headers and fields there are, not what stands in them.
+func masked(l dlq.Letter) (header nats.Header, data string) {
 	if e, err := event.Parse(l.Type, l.Header, l.Data); err == nil {
-		return maskedJSON(e.Data(), schemas.Personal(l.Type, e.Data()))
+		personal := schemas.Personal(l.Type, e.Data())
+		return maskedHeader(l.Header, nil, personal), maskedJSON(e.Data(), personal)
 	}
-	dec := json.NewDecoder(bytes.NewReader(l.Data))
+	return maskedHeader(l.Header, tellWhy, schemas.Personal(l.Type, l.Data)), outlined(l.Data)
+}
+
+// tellWhy picks the headers that may be why an event could not be read, and in which
+// nobody has reason to write about a person.
+func tellWhy(name, value string) bool {
+	switch strings.ToLower(name) {
+	case "content-type", "ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time", "ce-datacontenttype", "ce-dataschema", "ce-traceparent":
+		return !strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII })
+	}
+	return false
+}
+
+// maskedHeader is masked for headers. Unless all may be shown, shows says which.
+func maskedHeader(h nats.Header, shows func(name, value string) bool, personal []string) nats.Header {
+	out := make(nats.Header, len(h))
+	for name, values := range h {
+		shown := mask.Name(name)
+		for _, v := range values {
+			if v = dlq.Decode(v); shows != nil && !shows(name, v) {
+				v = mask.Hidden
+			}
+			out[shown] = append(out[shown], mask.Text(v, personal...))
+		}
+	}
+	return out
+}
+
+// outlined is masked for data that its schema does not know.
+func outlined(data []byte) string {
+	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil || dec.More() {
-		return fmt.Sprintf("%d bytes that are not JSON, SHA-256 %x", len(l.Data), sha256.Sum256(l.Data))
+		return fmt.Sprintf("%d bytes that are not JSON, SHA-256 %x", len(data), sha256.Sum256(data))
 	}
 	text, err := json.Marshal(outline(v))
 	if err != nil {
-		return fmt.Sprintf("%d bytes", len(l.Data))
+		return fmt.Sprintf("%d bytes", len(data))
 	}
 	return string(text)
 }
@@ -78,7 +112,7 @@ func outline(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, value := range v {
-			out[mask.Text(mask.Cut(name, 64))] = outline(value)
+			out[mask.Name(name)] = outline(value)
 		}
 		return out
 	case []any:

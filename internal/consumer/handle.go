@@ -13,6 +13,7 @@ import (
 	"essworker/internal/event"
 	"essworker/internal/fault"
 	"essworker/internal/fleet"
+	"essworker/internal/mask"
 	"essworker/internal/pace"
 	"essworker/schemas"
 )
@@ -132,11 +133,30 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	if l.gate.Limit() > 0 {
 		work = pace.With(work, func(ctx context.Context) error { return l.gate.Slot(ctx, fleet.Ask{}) })
 	}
-	data, t.probe, err = l.gate.Do(work, call, job.Call)
+	data, t.probe, err = l.gate.Do(work, call, func(ctx context.Context) ([]byte, error) {
+		result, err := job.Call(ctx)
+		return result, l.discreet(d, err)
+	})
 	if t.made = reached(err); t.made {
 		t.called = time.Since(called)
 	}
 	return data, err
+}
+
+// discreet gives err without what the schema marks as personal in the event's data,
+// whoever repeats it there, before the gate or anybody else shows it.
+func (l *lane) discreet(d *delivery, err error) error {
+	f := fault.Of(err)
+	if f == nil {
+		return nil
+	}
+	shown := mask.Text(f.Text(), schemas.Personal(l.route.Type, d.event.Data())...)
+	if shown == f.Text() {
+		return err
+	}
+	masked := *f
+	masked.Message, masked.Err = shown, nil
+	return &masked
 }
 
 // moved notes that the event is alive: it is stuck only if it stays here for long.

@@ -18,7 +18,7 @@ func (l *lane) report(ctx context.Context, d *delivery, t *trip) {
 	span := trace.SpanFromContext(ctx)
 	defer span.End()
 	l.metrics.record(ctx, d, t)
-	id := mask.Text(mask.Cut(d.event.ID(), 128))
+	id := mask.Cut(mask.Text(d.event.ID()), 128)
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("essworker.outcome", t.outcome),
 			semconv.MessagingMessageID(id), attribute.Int64("essworker.delivery", int64(d.number))) //nolint:gosec // a delivery count
@@ -26,7 +26,7 @@ func (l *lane) report(ctx context.Context, d *delivery, t *trip) {
 	level := slog.LevelInfo
 	attrs := append(make([]slog.Attr, 0, 24),
 		slog.String("outcome", t.outcome), slog.String("lane", l.route.Type),
-		slog.String("event", id), slog.String("source", mask.Text(mask.Cut(d.event.Source(), 128))),
+		slog.String("event", id), slog.String("source", mask.Cut(mask.Text(d.event.Source()), 128)),
 		slog.Uint64("seq", d.seq), slog.Uint64("delivery", d.number), slog.Int("calls", t.record.Made),
 		millis("age_ms", time.Since(d.stored)), millis("took_ms", time.Since(t.start)),
 	)

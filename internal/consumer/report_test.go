@@ -2,7 +2,9 @@ package consumer_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -10,6 +12,9 @@ import (
 	"time"
 
 	"essworker/internal/esssim"
+	"essworker/internal/event"
+	"essworker/internal/fault"
+	"essworker/internal/handlers"
 )
 
 // lockedBuffer takes log lines of several goroutines.
@@ -73,6 +78,34 @@ func TestReport_oneLineAnEvent(t *testing.T) {
 		}
 		if id, ok := got[1]["request_id"].(string); !ok || id == "" {
 			t.Errorf("the failure's line has no request_id: %v", got[1])
+		}
+	})
+}
+
+// TestPersonalData_whateverTheHandlerSays: what is personal is said by the schema and by
+// nobody else, so a handler that forgets to tell its client gives nothing away.
+func TestPersonalData_whateverTheHandlerSays(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, y *yard) {
+		const name = "欧阳测试"
+		routes := handlers.Routes(y.api(), handlers.Defaults{Operator: esssim.OperatorUserID})
+		for i := range routes {
+			routes[i].Prepare = func([]byte) (event.Job, error) {
+				return event.Job{Subject: "s", Call: func(context.Context) ([]byte, error) {
+					return nil, fmt.Errorf("wrapped: %w", fault.Errorf(fault.Rejected, "NoSuchPerson", "nobody is called %s", name))
+				}}, nil
+			}
+		}
+		_, stop := y.workWith(routes)
+		defer stop()
+		y.send("autosign.link.requested", "e", strings.Replace(data("autosign.link.requested", 1), "某人", name, 1))
+		y.settle(time.Minute)
+		const want = "nobody is called ***"
+		if l := y.letters()[0]; l.Message != want || l.Code != "NoSuchPerson" {
+			t.Errorf("letter = %s %q, want NoSuchPerson %q", l.Code, l.Message, want)
+		}
+		if r := y.results()["autosign.link.failed"]["e"]; r["message"] != want {
+			t.Errorf("failure result = %v, want the message %q", r, want)
 		}
 	})
 }

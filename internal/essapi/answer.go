@@ -2,6 +2,7 @@ package essapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,6 +24,9 @@ const (
 	maxMessage = 1 << 10
 	// maxWord bounds a code and a RequestId.
 	maxWord = 100
+	// minRepeated is the shortest of a person's words that is looked for in codes and
+	// ids: shorter ones are in many by chance.
+	minRepeated = 4
 )
 
 // envelope is what every processed answer looks like. Decoding fills the answer
@@ -119,6 +123,20 @@ func vendorCode(code string) string {
 	return code
 }
 
+// shownCode gives a code as it may be shown: without the parts, from the first one
+// on, that repeat a person's data. A code of the table's needs no look.
+func shownCode(code string, personal []string) string {
+	for _, p := range personal {
+		if p = strings.ToLower(word(p)); len(p) < minRepeated {
+			continue
+		}
+		for strings.Contains(strings.ToLower(code), p) {
+			code = code[:max(0, strings.LastIndexByte(code, '.'))]
+		}
+	}
+	return cmp.Or(code, codeNoCode)
+}
+
 // vendorText gives the vendor's message as it may be shown.
 func vendorText(message string, personal []string) string {
 	if len(message) > maxVendorText {
@@ -132,7 +150,7 @@ func vendorText(message string, personal []string) string {
 func requestID(id string, personal []string) string {
 	id = word(id)
 	for _, p := range personal {
-		if p = word(p); len(p) >= 4 {
+		if p = word(p); len(p) >= minRepeated {
 			id = strings.ReplaceAll(id, p, "-")
 		}
 	}

@@ -172,6 +172,26 @@ func TestClient_textsAreMasked(t *testing.T) {
 	}
 }
 
+// A code that no row of the table names may be a person's name as well.
+func TestClient_codesRepeatNobody(t *testing.T) {
+	for code, want := range map[string]string{
+		"InvalidParameter.Oyangce":          "InvalidParameter",
+		"InvalidParameter.NoSuch.oyangceX":  "InvalidParameter.NoSuch",
+		"Oyangce.Unknown":                   "AnswerWithoutCode",
+		"InvalidParameter.NoSuchPerson":     "InvalidParameter.NoSuchPerson",
+		"InvalidParameter.CardNumber":       "InvalidParameter.CardNumber",
+		"RequestLimitExceeded":              "RequestLimitExceeded", // a row's own
+		"RequestLimitExceeded.IPLimitOyang": "RequestLimitExceeded.IPLimitOyang",
+	} {
+		in := sampleLink
+		in.Person.Name = "Oyangce"
+		_, err := newClient(t, refuses(code, "m")).CreateSealLink(t.Context(), in)
+		if got := codeOf(err); got != want {
+			t.Errorf("code %q about Oyangce = %q, want %q", code, got, want)
+		}
+	}
+}
+
 func TestClient_requestIDs(t *testing.T) {
 	for id, want := range map[string]string{
 		"fc0b0a6b-01b4-4042-b236-c5356af1d5d8":      "fc0b0a6b-01b4-4042-b236-c5356af1d5d8",

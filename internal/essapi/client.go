@@ -195,6 +195,9 @@ func (c *Client) judge(ctx context.Context, a *action, out answer, personal []st
 		return ours(a, codeNoCode, vendorText(e.message, personal), nil)
 	}
 	v := classify(a.name, code, e.message[:min(len(e.message), maxVendorText)])
+	if v.unlisted {
+		code = shownCode(code, personal)
+	}
 	c.metrics.count(ctx, a.name, code, v)
 	if v.done {
 		return nil

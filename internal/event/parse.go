@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 
@@ -189,7 +190,12 @@ func invalid(code, format string, args ...any) *fault.Error {
 	return fault.Errorf(fault.Invalid, code, format, args...)
 }
 
-// show is a short text of foreign origin, fit for an error.
+// show is a short text of foreign origin, fit for an error: a type, a version, a
+// name. None of those is written in other letters than ASCII, so what is may be a
+// person's name.
 func show(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+		s = mask.Hidden
+	}
 	return fmt.Sprintf("%q", mask.Cut(mask.Text(s), 64))
 }

@@ -1,18 +1,23 @@
 package event
 
-import "strings"
+import (
+	"strings"
+
+	"essworker/internal/mask"
+)
 
 // TraceParent is the W3C trace context of an event, from its extensions traceparent
 // and tracestate (the CloudEvents extension for distributed tracing): two header
 // values of W3C Trace Context. Both are empty if traceparent is absent or malformed;
-// a malformed tracestate is left out.
+// a tracestate that is malformed, or holds what is
+// shaped like personal data, is left out.
 func TraceParent(e Event) (traceparent, tracestate string) {
 	traceparent = extension(e, traceParent)
 	if !isTraceParent(traceparent) {
 		return "", ""
 	}
 	tracestate = extension(e, traceState)
-	if !isTraceState(tracestate) {
+	if !isTraceState(tracestate) || mask.Text(tracestate) != tracestate { // it goes where a trace goes
 		tracestate = ""
 	}
 	return traceparent, tracestate

@@ -29,13 +29,16 @@ var shapes = []*regexp.Regexp{
 }
 
 // Text gives s with every personal shape and every one of the given values
-// replaced by Hidden. Values shorter than two characters are ignored: they
-// would blank ordinary words. The result is valid UTF-8 without control
-// characters, so it may stand on one line anywhere.
+// replaced by Hidden, the values also where they are written with the escapes of
+// JSON or of a URL. Values shorter than two characters are ignored: they would
+// blank ordinary words. The result is valid UTF-8 without control characters, so
+// it may stand on one line anywhere.
+//
+// A text that is to be cut is masked first: half a number has no shape.
 func Text(s string, personal ...string) string {
 	for _, p := range personal {
 		if utf8.RuneCountInString(p) >= 2 {
-			s = strings.ReplaceAll(s, p, Hidden)
+			s = spelled(p).ReplaceAllLiteralString(s, Hidden)
 		}
 	}
 	if plain(s) {
@@ -49,6 +52,19 @@ func scrub(s string) string {
 	s = strings.Map(printable, strings.ToValidUTF8(s, "\uFFFD"))
 	for _, re := range shapes {
 		s = hide(re, s)
+	}
+	return s
+}
+
+// Name gives the name of a field, an attribute or a header that comes from
+// outside: as it is if it looks like one that a program gave, Hidden if it might
+// be anything else.
+func Name(s string) string {
+	ordinary := s != "" && len(s) <= 40 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.'
+	})
+	if !ordinary || Text(s) != s {
+		return Hidden
 	}
 	return s
 }

@@ -32,12 +32,29 @@ func TestText(t *testing.T) {
 		{"source http://hr.example.com/x then", nil, "source *** then"},
 		{"path pages/guide/index?to=X&token=1 end", nil, "path *** end"},
 		{"姓名典子谦不符", []string{"典子谦"}, "姓名***不符"},
+		{`body {"Name":"\u5178\u5b50\u8C26"} refused`, []string{"典子谦"}, `body {"Name":"***"} refused`},
+		{`body {\"Name\":\"\\u5178\\U5B50谦\"}`, []string{"典子谦"}, `body {\"Name\":\"***\"}`},
+		{"q=%E5%85%B8%e5%ad%90%E8%B0%A6&x", []string{"典子谦"}, "q=***&x"},
+		{"MARY ANN, mary+ann, Mary%20Ann", []string{"Mary Ann"}, "***, ***, ***"},
+		{"a limit for Li", []string{"Li"}, "a limit for ***"}, // short: in this letter case only
+		{"(a+b)*", []string{"(a+b)"}, "****"},
 		{"a b c", []string{"a"}, "a b c"}, // one letter would blank ordinary words
 		{"two\r\nlines\x00and\u2028more", nil, "two  lines and more"},
 		{"broken \xff text", nil, "broken \uFFFD text"},
 	} {
 		if got := mask.Text(tt.in, tt.personal...); got != tt.want {
 			t.Errorf("Text(%q, %q) = %q, want %q", tt.in, tt.personal, got, tt.want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for in, want := range map[string]string{
+		"operatorUserId": "operatorUserId", "userInfo.name": "userInfo.name", "x-request_id2": "x-request_id2",
+		"": mask.Hidden, "典子谦": mask.Hidden, "two words": mask.Hidden, "x-13800138000": mask.Hidden, strings.Repeat("a", 41): mask.Hidden,
+	} {
+		if got := mask.Name(in); got != want {
+			t.Errorf("Name(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
