@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/google/go-cmp/cmp"
@@ -200,20 +199,8 @@ func TestCompose_keys(t *testing.T) {
 }
 
 func TestCompose_settings(t *testing.T) {
-	k, err := kong.New(&settings{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := []string{"WORKER_CONFIG"}
-	drain := time.Duration(0)
-	for _, flag := range settingsOf(k.Model.Node) {
-		known = append(known, flag.Envs...)
-		if flag.Name == "drain" {
-			if drain, err = time.ParseDuration(flag.Default); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	known := knownVariables(t)
+	drain := parsed(t, []string{"run"}).Run.Lanes.Drain
 	for name, s := range compose(t).Services {
 		if s.Image != "essworker" {
 			continue
