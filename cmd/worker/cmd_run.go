@@ -97,7 +97,8 @@ func (c *runCmd) work(ctx context.Context, tel *telemetry.Telemetry, api *essapi
 	if c.NoSetup {
 		ready = func() error { return isSetUp(starting, js, c.Topology.Names) }
 	}
-	if err := whenLed(starting, tel.Log, ready); err != nil {
+	waits := func(why error) { tel.Log.Warn("waiting for JetStream", "why", why) }
+	if err := whenLed(starting, waits, ready); err != nil {
 		if _, no := errors.AsType[*natsconn.DeniedError](err); no {
 			err = fmt.Errorf("%w; what the worker may not make, worker setup makes before it starts", err)
 		}
@@ -214,13 +215,13 @@ func isSetUp(ctx context.Context, js jetstream.JetStream, names topology.Names) 
 	return nil
 }
 
-// leaderWait is how long a worker waits at its start for a cluster that has no leader.
+// leaderWait is how long a worker, or its setup, waits for a cluster that has no leader.
 // An election takes seconds, all servers of a deployment starting at once take minutes.
 const leaderWait = 5 * time.Minute
 
 // whenLed takes a step that needs the leaders of the cluster. While they are missing it
 // says so and tries again, for up to leaderWait.
-func whenLed(ctx context.Context, log *slog.Logger, step func() error) error {
+func whenLed(ctx context.Context, say func(why error), step func() error) error {
 	for began, pause := time.Now(), 250*time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := step()
 		if ctx.Err() != nil {
@@ -229,7 +230,7 @@ func whenLed(ctx context.Context, log *slog.Logger, step func() error) error {
 		if err == nil || !topology.Passing(err) || time.Since(began) > leaderWait {
 			return err
 		}
-		log.Warn("waiting for JetStream", "why", err)
+		say(err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"essworker/internal/handlers"
 	"essworker/internal/natsconn"
 	"essworker/internal/roles"
@@ -35,6 +37,32 @@ func (c *setupCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer nc.Close()
+	changes := 0
+	say := func(why error) { fmt.Fprintln(s.err, "note: waiting for JetStream:", why) }
+	err = whenLed(ctx, say, func() error {
+		done, err := c.step(ctx, js)
+		changes += len(done.Changes)
+		for _, change := range done.Changes {
+			fmt.Fprintln(s.out, change)
+		}
+		for _, w := range done.Warnings {
+			fmt.Fprintln(s.err, "note:", w)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case changes == 0:
+		fmt.Fprintln(s.err, "everything is in place: nothing to change")
+	case c.DryRun:
+		fmt.Fprintf(s.err, "%d changes, none made: run worker setup without --dry-run\n", changes)
+	}
+	return nil
+}
+
+// step makes, or only tells, what is not as declared.
+func (c *setupCmd) step(ctx context.Context, js jetstream.JetStream) (topology.Report, error) {
 	step := topology.Apply
 	if c.DryRun {
 		step = topology.Plan
@@ -47,20 +75,5 @@ func (c *setupCmd) Run(ctx context.Context, s streams) error {
 			done.Changes = append(done.Changes, made...)
 		}
 	}
-	for _, change := range done.Changes {
-		fmt.Fprintln(s.out, change)
-	}
-	for _, w := range done.Warnings {
-		fmt.Fprintln(s.err, "note:", w)
-	}
-	if err != nil {
-		return err
-	}
-	switch {
-	case len(done.Changes) == 0:
-		fmt.Fprintln(s.err, "everything is in place: nothing to change")
-	case c.DryRun:
-		fmt.Fprintf(s.err, "%d changes, none made: run worker setup without --dry-run\n", len(done.Changes))
-	}
-	return nil
+	return done, err
 }

@@ -1,24 +1,23 @@
 package main
 
 import (
-	"crypto/sha256"
-	"debug/elf"
 	goversion "go/version"
-	"os"
-	"os/exec"
+	"maps"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"essworker/internal/esssim"
+	"essworker/internal/keys"
+	"essworker/internal/roles"
 )
 
 // root is the project's folder as seen from a test.
@@ -26,7 +25,7 @@ const root = "../.."
 
 func TestCompose_versions(t *testing.T) {
 	mod := read(t, filepath.Join(root, "go.mod"))
-	image := compose(t).Services["nats"].Image
+	image := match(t, compose(t).Services["nats"].Build.DockerfileInline, `(?m)^FROM (\S+)$`)
 	if want := "nats:" + match(t, mod, `nats-server/v2 v(\S+)`) + "-alpine"; image != want {
 		t.Errorf("docker-compose.yml runs %s, go.mod has the server of %s", image, want)
 	}
@@ -35,161 +34,197 @@ func TestCompose_versions(t *testing.T) {
 	if goversion.Lang(builder) != goversion.Lang(least) || goversion.Compare(builder, least) < 0 {
 		t.Errorf("Dockerfile builds with %s, go.mod asks for %s", builder, least)
 	}
-}
-
-func TestCompose_server(t *testing.T) {
-	nats := compose(t).Services["nats"]
-	i := slices.IndexFunc(nats.Volumes, func(v types.ServiceVolumeConfig) bool { return strings.HasSuffix(v.Source, ".conf") })
-	if i < 0 || !slices.Equal([]string(nats.Command), []string{"--config", nats.Volumes[i].Target}) {
-		t.Fatalf("the server's command is %q, with the volumes %v", nats.Command, nats.Volumes)
-	}
-	opts, err := server.ProcessConfigFile(nats.Volumes[i].Source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !opts.JetStream || !opts.SyncAlways {
-		t.Errorf("JetStream %t, synced always %t, want both: else accepted events can be lost", opts.JetStream, opts.SyncAlways)
-	}
-	kept := slices.ContainsFunc(nats.Volumes, func(v types.ServiceVolumeConfig) bool {
-		return v.Type == types.VolumeTypeVolume && v.Target == opts.StoreDir
-	})
-	if !kept {
-		t.Errorf("%s, where the server stores, is no volume: it would go with the container", opts.StoreDir)
-	}
-}
-
-func TestCompose_worker(t *testing.T) {
-	k, err := kong.New(&settings{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var known []string
-	for _, flag := range settingsOf(k.Model.Node) {
-		known = append(known, flag.Envs...)
-	}
-	project := compose(t)
-	vendor, simulated := project.Services["worker"], project.Services["worker-sim"]
-	for _, service := range []types.ServiceConfig{vendor, simulated} {
-		for name := range service.Environment {
-			if !slices.Contains(known, name) {
-				t.Errorf("%s sets %s, which is no setting%s", service.Name, name, suggest(name, known))
-			}
-		}
-	}
-	both := slices.ContainsFunc(vendor.Profiles, func(p string) bool { return slices.Contains(simulated.Profiles, p) })
-	if both || len(vendor.Profiles) == 0 || len(simulated.Profiles) == 0 {
-		t.Errorf("profiles %q and %q start both workers at once: events for the simulator would go to the vendor",
-			vendor.Profiles, simulated.Profiles)
-	}
-	for name, want := range map[string]string{
-		"TENCENTCLOUD_SECRET_ID":  esssim.SecretID,
-		"TENCENTCLOUD_SECRET_KEY": esssim.SecretKey,
-		"ESS_OPERATOR_USER_ID":    esssim.OperatorUserID,
-		"ESS_APP_ID":              esssim.AppID,
-	} {
-		if got := simulated.Environment[name]; got == nil || *got != want {
-			t.Errorf("worker-sim has %s=%v, the simulator knows %s", name, got, want)
-		}
-	}
-}
-
-func TestCompose_thisMachineOnly(t *testing.T) {
 	for name, service := range compose(t).Services {
-		for _, port := range service.Ports {
+		if service.Build == nil && !regexp.MustCompile(`:v?\d+\.\d+\.\d+$`).MatchString(service.Image) {
+			t.Errorf("%s runs %s, which may be another one tomorrow", name, service.Image)
+		}
+	}
+}
+
+// TestCompose_confined: no service may do, write or take more than it must, and none is
+// reached from elsewhere.
+func TestCompose_confined(t *testing.T) {
+	for name, s := range compose(t).Services {
+		uid, _, _ := strings.Cut(s.User, ":")
+		switch {
+		case uid == "" || uid == "0" || uid == "root":
+			t.Errorf("%s runs as the user %q", name, s.User)
+		case !s.ReadOnly || s.Privileged || len(s.CapAdd) > 0 || len(s.Devices) > 0 || s.Pid != "" || s.Ipc != "" || s.NetworkMode == "host":
+			t.Errorf("%s: read-only root %t, privileged %t, adds %q, or shares something of the machine", name, s.ReadOnly, s.Privileged, s.CapAdd)
+		case !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}):
+			t.Errorf("%s drops %q and has %q", name, s.CapDrop, s.SecurityOpt)
+		case s.MemLimit <= 0 || s.CPUS <= 0 || s.PidsLimit <= 0:
+			t.Errorf("%s may take memory %d, processors %v, processes %d; 0 is all", name, s.MemLimit, s.CPUS, s.PidsLimit)
+		case s.Logging == nil || s.Logging.Options["max-size"] == "":
+			t.Errorf("the log of %s fills the disk", name)
+		case len(s.Networks) == 0 && s.NetworkMode != "none", s.Networks["default"] != nil:
+			t.Errorf("%s is in the network of all", name)
+		}
+		for _, port := range s.Ports {
 			if port.HostIP != "127.0.0.1" {
 				t.Errorf("%s publishes %s on %q, want 127.0.0.1: nothing here asks who calls", name, port.Published, port.HostIP)
 			}
 		}
+		for _, v := range s.Volumes {
+			if v.Type == types.VolumeTypeBind && !v.ReadOnly {
+				t.Errorf("%s may write to %s", name, v.Source)
+			}
+		}
+		_, watches := s.Networks["watch"]
+		_, broker := s.Networks["broker"]
+		if watches && broker && s.Image != "essworker" {
+			t.Errorf("%s watches and reaches the NATS servers", name)
+		}
 	}
 }
 
-// TestDockerfile builds with the image's own command and runs what the services
-// run, as far as can be told without their network.
-func TestDockerfile(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the whole program without cgo")
+// TestCompose_started names what each of the three ways to start begins with: the vendor
+// is called only by the one that says so.
+func TestCompose_started(t *testing.T) {
+	watching := []string{"grafana", "jaeger", "otel-collector", "prometheus"}
+	whole := []string{"keys", "nats-1", "nats-2", "nats-3", "setup", "sim", "worker-1", "worker-2"}
+	for _, tt := range []struct{ names, want []string }{
+		{nil, slices.Concat(watching, whole)},
+		{[]string{"worker-sim"}, []string{"nats", "sim", "worker-sim"}},
+		{[]string{"worker"}, []string{"nats", "worker"}},
+		{[]string{"viewer"}, []string{"keys", "nats-1", "nats-2", "nats-3", "setup", "viewer"}},
+	} {
+		project := compose(t)
+		project, err := project.WithProfiles(nil)
+		if err == nil {
+			project, err = project.WithServicesEnabled(tt.names...)
+		}
+		if err == nil {
+			project, err = project.WithSelectedServices(tt.names)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		started := slices.Sorted(maps.Keys(project.Services))
+		slices.Sort(tt.want)
+		if diff := cmp.Diff(tt.want, started); diff != "" {
+			t.Errorf("docker compose up %q (-want +got):\n%s", tt.names, diff)
+		}
+		for name, s := range project.Services {
+			if slices.Contains(tt.names, "worker") || s.Image != "essworker" || s.Command != nil {
+				continue
+			}
+			for variable, want := range simulatedSettings() {
+				if got := s.Environment[variable]; got == nil || *got != want {
+					t.Errorf("%s does not have %s=%s: it calls somebody else", name, variable, want)
+				}
+			}
+		}
 	}
-	binary := filepath.Join(t.TempDir(), "worker")
-	line := match(t, dockerfile(t), `(?m)^RUN (CGO_ENABLED=0 go build .*)$`)
-	build := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "-o /worker ", "-o "+binary+" ", 1))
-	build.Dir, build.Env = root, append(os.Environ(), "GOOS=linux")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", line, err, out)
+}
+
+// simulatedSettings are those of a worker that calls the simulator and nobody else.
+func simulatedSettings() map[string]string {
+	return map[string]string{
+		"ESS_ENDPOINT":            "http://sim:9080",
+		"ESSBASIC_ENDPOINT":       "http://sim:9080",
+		"TENCENTCLOUD_SECRET_ID":  esssim.SecretID,
+		"TENCENTCLOUD_SECRET_KEY": esssim.SecretKey,
+		"ESS_OPERATOR_USER_ID":    esssim.OperatorUserID,
+		"ESS_APP_ID":              esssim.AppID,
 	}
-	f, err := elf.Open(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-		t.Error("the binary wants a dynamic loader, which an empty image does not have")
-	}
-	if runtime.GOOS != "linux" {
-		return
-	}
-	commands := [][]string{{match(t, dockerfile(t), `(?m)^CMD \["(\w+)"\]$`)}}
-	for _, service := range compose(t).Services {
-		if service.Image != "essworker" {
+}
+
+func TestCompose_servers(t *testing.T) {
+	t.Setenv("NATS_SERVER_NAME", "nats-1")
+	made := newKeys(t, "nats-1")
+	for name, s := range compose(t).Services {
+		if s.Image != "essworker-nats" {
 			continue
 		}
-		if len(service.Command) > 0 {
-			commands = append(commands, service.Command)
+		conf := filepath.Base(s.Command[1])
+		opts, err := server.ProcessConfigFile(shippedConf(t, conf, made, "nats-1"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if check := service.HealthCheck; check != nil {
-			commands = append(commands, check.Test[2:]) // behind CMD and the binary's path
+		if !opts.JetStream || !opts.SyncAlways {
+			t.Errorf("%s: JetStream %t, synced always %t, want both: else accepted events can be lost", name, opts.JetStream, opts.SyncAlways)
 		}
-	}
-	for _, args := range commands {
-		cmd := exec.CommandContext(t.Context(), binary, append(slices.Clone(args), "--help")...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("worker %s --help: %v\n%s", strings.Join(args, " "), err, out)
+		mounted := func(typ, source, target string) bool {
+			return slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+				return v.Type == typ && v.Target == target && (source == "" || filepath.Base(v.Source) == source)
+			})
+		}
+		if !mounted(types.VolumeTypeBind, conf, s.Command[1]) {
+			t.Errorf("%s has no %s", name, s.Command[1])
+		}
+		if !mounted(types.VolumeTypeVolume, name+"-data", opts.StoreDir) {
+			t.Errorf("%s, where %s stores, is no volume of its own: it would go with the container", opts.StoreDir, name)
+		}
+		if conf == "cluster.conf" && (*s.Environment["NATS_SERVER_NAME"] != name || !mounted(types.VolumeTypeBind, "roles.conf", "/etc/nats/roles.conf")) {
+			t.Errorf("%s is called %s, or has no roles", name, *s.Environment["NATS_SERVER_NAME"])
 		}
 	}
 }
 
-// TestDockerfile_sameBytes: the image's build gives the same bytes from the same files,
-// wherever they lie, so that anybody can prove what a release was made of.
-func TestDockerfile_sameBytes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the whole program without cgo, twice")
+// TestCompose_keys: each service sees the folder of keys that is its own, and nothing of
+// the others'.
+func TestCompose_keys(t *testing.T) {
+	project := compose(t)
+	folder := map[string]string{
+		"nats-1": "nats-1", "nats-2": "nats-2", "nats-3": "nats-3", "setup": string(roles.Provisioner),
+		"worker-1": string(roles.Worker), "worker-2": string(roles.Worker),
+		"publisher": string(roles.Publisher), "viewer": string(roles.Viewer), "operator": string(roles.Operator),
 	}
-	line := match(t, dockerfile(t), `(?m)^RUN (CGO_ENABLED=0 go build .*)$`)
-	elsewhere := filepath.Join(t.TempDir(), "another", "folder")
-	if err := os.MkdirAll(elsewhere, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"go.mod", "go.sum", "cmd", "internal", "schemas"} {
-		info, err := os.Stat(filepath.Join(root, part))
-		if err != nil {
-			t.Fatal(err)
+	for name, s := range project.Services {
+		for _, v := range s.Volumes {
+			if v.Source != "keys" || name == "keys" {
+				continue
+			}
+			if v.Volume == nil || v.Volume.Subpath != folder[name] || !v.Volume.NoCopy || !v.ReadOnly {
+				t.Errorf("%s has the folder %+v of the keys, read-only %t, want %q", name, v.Volume, v.ReadOnly, folder[name])
+			}
+			delete(folder, name)
+			if file := s.Environment["WORKER_CONFIG"]; file != nil &&
+				(*file != v.Target+"/"+keys.LoginFile || *s.Environment["NATS_CA"] != v.Target+"/"+keys.AuthorityFile) {
+				t.Errorf("%s looks for its login in %s and %s", name, *file, *s.Environment["NATS_CA"])
+			}
 		}
-		if info.IsDir() {
-			err = os.CopyFS(filepath.Join(elsewhere, part), os.DirFS(filepath.Join(root, part)))
-		} else {
-			err = os.WriteFile(filepath.Join(elsewhere, part), []byte(read(t, filepath.Join(root, part))), 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
-	var built [2][sha256.Size]byte
-	for i, dir := range []string{root, elsewhere} {
-		binary := filepath.Join(t.TempDir(), "worker")
-		build := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "-o /worker ", "-o "+binary+" ", 1))
-		// A copy is no checkout: the commit is left out of both.
-		build.Dir, build.Env = dir, append(os.Environ(), "GOOS=linux", "GOFLAGS=-buildvcs=false")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", line, err, out)
-		}
-		built[i] = sha256.Sum256([]byte(read(t, binary)))
+	if len(folder) > 0 {
+		t.Errorf("without keys: %v", folder)
 	}
-	if built[0] != built[1] {
-		t.Errorf("%s gives %x here and %x elsewhere", line, built[0], built[1])
+	args := project.Services["keys"].Command
+	if code, out, errOut := worked(t.Context(), "", append([]string{args[0], t.TempDir()}, args[2:]...)...); code != 0 || !strings.Contains(out, "nats-3/server.key") {
+		t.Errorf("%q: exit code %d: %s", args, code, errOut)
 	}
-	if !strings.Contains(read(t, filepath.Join(root, "Makefile")), strings.Replace(line, "-o /worker ", "-o bin/worker ", 1)) {
-		t.Errorf("make build is not what the image is built with: %s", line)
+	if !strings.Contains(dockerfile(t), "--chown=65532:65532 "+args[1]+" "+args[1]) {
+		t.Errorf("the image has no folder %s that its user may write to", args[1])
 	}
 }
+
+func TestCompose_settings(t *testing.T) {
+	known := knownVariables(t)
+	drain := parsed(t, []string{"run"}).Run.Lanes.Drain
+	for name, s := range compose(t).Services {
+		if s.Image != "essworker" {
+			continue
+		}
+		for variable := range s.Environment {
+			if !slices.Contains(known, variable) && !strings.HasPrefix(variable, "OTEL_EXPORTER_OTLP_") {
+				t.Errorf("%s sets %s, which is no setting%s", name, variable, suggest(variable, known))
+			}
+		}
+		if s.Command != nil {
+			continue
+		}
+		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < drain+settleTime {
+			t.Errorf("%s is killed after %v, and has up to %v to finish", name, s.StopGracePeriod, drain+settleTime)
+		}
+		if s.HealthCheck == nil || !slices.Equal(s.HealthCheck.Test, []string{"CMD", "/worker", "ready"}) {
+			t.Errorf("%s is not asked whether it is ready", name)
+		}
+	}
+}
+
+// settleTime is what a worker takes beyond WORKER_DRAIN at most: to store what it has
+// done, and to flush.
+const settleTime = 8 * time.Second
 
 // compose loads docker-compose.yml as docker compose does, all profiles on.
 func compose(t *testing.T) *types.Project {
@@ -210,19 +245,4 @@ func compose(t *testing.T) *types.Project {
 		t.Fatal(err)
 	}
 	return project
-}
-
-func dockerfile(t *testing.T) string {
-	t.Helper()
-	return read(t, filepath.Join(root, "Dockerfile"))
-}
-
-// match gives what the pattern's group finds.
-func match(t *testing.T, text, pattern string) string {
-	t.Helper()
-	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
-	if found == nil {
-		t.Fatalf("nothing matches %s", pattern)
-	}
-	return found[1]
 }

@@ -41,6 +41,7 @@ type cli struct {
 	Resume  resumeCmd  `cmd:"" group:"Operate it" help:"Let a paused lane go on."`
 	Doctor  doctorCmd  `cmd:"" group:"Operate it" help:"Check everything end to end, a verdict a line; changes nothing."`
 	Roles   rolesCmd   `cmd:"" group:"Run it" help:"Print least-privilege broker users for each role."`
+	Keys    keysCmd    `cmd:"" group:"Run it" help:"Make certificates for NATS servers and passwords for the roles."`
 	Version versionCmd `cmd:"" group:"Run it" help:"Print the version."`
 	Ready   readyCmd   `cmd:"" hidden:"" help:"Ask a worker's /readyz; exit 0 if it is ready."`
 }

@@ -86,7 +86,9 @@ func TestRoles_commands(t *testing.T) {
 	give(order{as: roles.Publisher, args: "publish employee.onboarded", in: good("employee.onboarded", 1), says: "stored as ESS_EVENTS/1"})
 	bad := strings.Repeat(`{"userId":"nobodyKnowsThisUser0000","openId":"n9"}`+"\n", 8)
 	give(order{as: roles.Publisher, args: "publish employee.onboarded", in: bad})
-	subscribed(t, tls, 9)
+	subscriber := tls
+	subscriber.User, subscriber.Password = loginOf(roles.Subscriber).User, password
+	subscribed(t, subscriber, 9)
 
 	for _, o := range []order{
 		{as: roles.Viewer, args: "status", says: "employee.onboarded"},
@@ -168,10 +170,10 @@ func TestRoles_commands(t *testing.T) {
 	}
 }
 
-// subscribed reads as many results as the subscriber.
-func subscribed(t *testing.T, tls natsconn.Config, n int) {
+// subscribed reads as many results as the subscriber, whose login it is given.
+func subscribed(t *testing.T, login natsconn.Config, n int) {
 	t.Helper()
-	js := loggedIn(t, tls, roles.Subscriber)
+	js := loggedIn(t, login, roles.Subscriber)
 	c, err := js.Consumer(t.Context(), "ESS_RESULTS", roles.DefaultSubscriber)
 	if err != nil {
 		t.Fatal(err)
@@ -192,10 +194,9 @@ func subscribed(t *testing.T, tls natsconn.Config, n int) {
 	}
 }
 
-func loggedIn(t *testing.T, tls natsconn.Config, r roles.Role) jetstream.JetStream {
+func loggedIn(t *testing.T, login natsconn.Config, r roles.Role) jetstream.JetStream {
 	t.Helper()
-	tls.User, tls.Password = loginOf(r).User, password
-	nc, err := natsconn.Connect(t.Context(), tls, natsconn.Options{
+	nc, err := natsconn.Connect(t.Context(), login, natsconn.Options{
 		Name: fmt.Sprint(t.Name(), " ", r), InboxPrefix: r.Inbox(), NoRetry: true,
 		Denied: func(err *natsconn.DeniedError) { t.Error(err) },
 	})

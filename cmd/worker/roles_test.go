@@ -42,6 +42,9 @@ func rolesConf(t *testing.T) string {
 		t.Fatalf("worker roles: exit code %d: %s", code, errOut)
 	}
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, filepath.Dir(roles.PasswordsFile)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var secrets strings.Builder
 	for _, u := range deployment().Users() {
 		fmt.Fprintf(&secrets, "%s: %q\n", u.PasswordVariable(), password)

@@ -21,8 +21,8 @@ const confHead = `# The users of essworker and what each may do: include this fi
 # Written by "worker roles%s". Do not edit it: write it anew after an upgrade,
 # and let the servers reload.
 #
-# It holds no password. They stand in %s beside it, a line each,
-# best as bcrypt hashes, which "nats server passwd" makes:
+# It holds no password. They stand in %s beside it, which "worker keys"
+# makes, a line each, best as bcrypt hashes, as "nats server passwd" makes them:
 #
 #   %s: "$2a$11$..."
 #
@@ -35,7 +35,7 @@ const confHead = `# The users of essworker and what each may do: include this fi
 // PasswordsFile is what the configuration includes, for the variables it has the
 // passwords from. Variables of the environment would do, but one that is set to nothing
 // would be a user without a password.
-const PasswordsFile = "passwords.conf"
+const PasswordsFile = "keys/passwords.conf"
 
 // WriteConf writes the account and its users as a part of a server's configuration.
 func (d Deployment) WriteConf(to io.Writer) error {

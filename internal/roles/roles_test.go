@@ -76,6 +76,9 @@ func fromConf(t *testing.T, d roles.Deployment) map[string]roles.Permissions {
 		passwords.WriteString(u.PasswordVariable() + ": \"$2a$11$hash\"\n")
 	}
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, filepath.Dir(roles.PasswordsFile)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, data := range map[string]string{"roles.conf": text.String(), roles.PasswordsFile: passwords.String()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
