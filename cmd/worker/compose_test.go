@@ -226,13 +226,43 @@ func TestCompose_settings(t *testing.T) {
 // done, and to flush.
 const settleTime = 8 * time.Second
 
-// compose loads docker-compose.yml as docker compose does, all profiles on.
-func compose(t *testing.T) *types.Project {
+// TestCompose_vendor: laid over, the second file leaves nothing of the simulator, and a
+// worker that is otherwise the same.
+func TestCompose_vendor(t *testing.T) {
+	project, err := compose(t, "deploy/compose.vendor.yml").WithProfiles(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, started := project.Services["sim"]; started {
+		t.Error("the simulator is started")
+	}
+	small := compose(t).Services["worker"]
+	for _, name := range []string{"worker-1", "worker-2"} {
+		s, before := project.Services[name], compose(t).Services[name]
+		for variable, value := range s.Environment {
+			if _, simulated := simulatedSettings()[variable]; simulated && *value != "" {
+				t.Errorf("%s still has %s=%s", name, variable, *value)
+			}
+		}
+		if _, http := s.Environment["ESS_ALLOW_HTTP"]; http || s.DependsOn["sim"].Condition != "" {
+			t.Errorf("%s still allows http %t, depends on %v", name, http, s.DependsOn)
+		}
+		if diff := cmp.Diff(small.Secrets, s.Secrets); diff != "" || !strings.HasPrefix(*s.Environment["TENCENTCLOUD_SECRET_KEY_FILE"], "/run/secrets/") {
+			t.Errorf("the secrets of worker and of %s:\n%s", name, diff)
+		}
+		if diff := cmp.Diff(before.Volumes, s.Volumes); diff != "" || !s.ReadOnly || s.User != before.User {
+			t.Errorf("%s is not as before:\n%s", name, diff)
+		}
+	}
+}
+
+// compose loads docker-compose.yml as docker compose does, with other files over it, all
+// profiles on.
+func compose(t *testing.T, over ...string) *types.Project {
 	t.Helper()
-	details := types.ConfigDetails{
-		WorkingDir:  root,
-		ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(root, "docker-compose.yml")}},
-		Environment: types.Mapping{},
+	details := types.ConfigDetails{WorkingDir: root, Environment: types.Mapping{}}
+	for _, file := range append([]string{"docker-compose.yml"}, over...) {
+		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: filepath.Join(root, file)})
 	}
 	project, err := loader.LoadWithContext(t.Context(), details, func(o *loader.Options) {
 		o.SetProjectName("essworker", true)
