@@ -228,6 +228,7 @@ func TestMisconfigured_holdsAndParksNothing(t *testing.T) {
 	for _, f := range []esssim.Fault{
 		{Kind: esssim.RotateKey},
 		{Kind: esssim.Clock, Offset: 10 * time.Minute},
+		{Kind: esssim.Clock, Offset: -10 * time.Minute},
 		{Kind: esssim.WAF},
 		{Kind: esssim.Redirect, Location: "http://elsewhere.invalid/"},
 		{Kind: esssim.Code, Code: "AuthFailure.UnauthorizedOperation", Message: "[sim]"},

@@ -44,6 +44,7 @@ type yard struct {
 	log     *slog.Logger
 	meter   metric.MeterProvider
 	tracer  trace.TracerProvider
+	login   natsconn.Config // of the workers
 	events  []published
 	workers int
 }
@@ -115,7 +116,7 @@ func (y *yard) workWith(routes []event.Route) (gates *fleet.Fleet, stop func()) 
 // as others can see.
 func (y *yard) start(routes []event.Route) (gates *fleet.Fleet, stop, kill func()) {
 	y.t.Helper()
-	nc := y.Connect(natsconn.Options{}, natsconn.Config{})
+	nc := y.Connect(natsconn.Options{Log: y.log}, y.login)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		y.t.Fatal(err)

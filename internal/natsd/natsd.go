@@ -56,6 +56,7 @@ type Config struct {
 // any goroutine.
 type Server struct {
 	srv    *server.Server
+	cfg    Config
 	listen bool
 	unlock func() error
 	closed atomic.Bool
@@ -81,7 +82,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("configure the server: %w", err), unlock())
 	}
-	s := &Server{srv: srv, listen: !opts.DontListen, unlock: unlock, done: make(chan struct{})}
+	s := &Server{srv: srv, cfg: cfg, listen: !opts.DontListen, unlock: unlock, done: make(chan struct{})}
 	log := &logger{log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
@@ -130,6 +131,23 @@ func (s *Server) Close() error {
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
 	return s.unlock()
+}
+
+// LameDuck stops the server as before its maintenance: it says so to its clients, closes
+// their connections one after the other, and returns once the last has gone. It does so
+// only where it listens. Close must follow.
+func (s *Server) LameDuck() { s.srv.LameDuckShutdown() }
+
+// Reload has a running server read Config.File again, for users and permissions.
+func (s *Server) Reload() error {
+	opts, err := options(s.cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.srv.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("reload the server: %w", err)
+	}
+	return nil
 }
 
 func options(cfg Config) (*server.Options, error) {

@@ -58,6 +58,7 @@ type Setup struct {
 	Addr     string          // as natsd.Config.Addr
 	File     string          // as natsd.Config.File
 	Sync     bool            // sync every message, as production does; slower
+	MaxStore int64           // as natsd.Config.MaxStore
 	// User and Password log the Bed in, where File asks for it; InboxPrefix is that of
 	// the user, if it may not subscribe to any.
 	User, Password, InboxPrefix string
@@ -99,7 +100,7 @@ func Start(t testing.TB, s Setup) *Bed {
 	}
 	b := &Bed{
 		Topology: s.Topology, Types: s.Types, t: t,
-		server: natsd.Config{Dir: t.TempDir(), Addr: s.Addr, File: s.File, NoSync: !s.Sync, Log: Log(t)},
+		server: natsd.Config{Dir: t.TempDir(), Addr: s.Addr, File: s.File, NoSync: !s.Sync, MaxStore: s.MaxStore, Log: Log(t)},
 		login:  natsconn.Config{User: mask.Secret(s.User), Password: mask.Secret(s.Password), InboxPrefix: s.InboxPrefix},
 	}
 	b.startServer()
