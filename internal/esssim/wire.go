@@ -89,6 +89,7 @@ func (c *call) refuse(r refusal) reply {
 		Error     vendorError
 		RequestID string `json:"RequestId"`
 	}{vendorError{r.code, r.message}, c.requestID}, r.code)
+	rep.header.Set("Date", c.now.UTC().Format(http.TimeFormat)) // by which a caller finds its own clock wrong
 	rep.refused = r
 	return rep
 }
