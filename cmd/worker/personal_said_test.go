@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -26,7 +27,7 @@ func (d *diary) operate() {
 	}
 	letters := d.state(d.Topology.LettersStream()).LastSeq
 	for id := range letters {
-		d.command("dlq", "show", strconv.FormatUint(id+1, 10))
+		d.once("dlq", "show", strconv.FormatUint(id+1, 10), []string{"--json=false", "--json"}[id%2])
 	}
 	d.command("dlq", "replay", "--all")
 	d.command("dlq", "replay", "--all", "--dry-run")
@@ -71,10 +72,15 @@ func (d *diary) hold() {
 func (d *diary) command(args ...string) {
 	d.t.Helper()
 	for _, form := range [][]string{nil, {"--json"}} {
-		line := append(append([]string{}, args...), form...)
-		_, said := operator(d.t, d.Bed, line...)
-		d.said[fmt.Sprintf("%03d %s", len(d.said), strings.Join(line, " "))] = said
+		d.once(slices.Concat(args, form)...)
 	}
+}
+
+// once types a command.
+func (d *diary) once(line ...string) {
+	d.t.Helper()
+	_, said := operator(d.t, d.Bed, line...)
+	d.said[fmt.Sprintf("%03d %s", len(d.said), strings.Join(line, " "))] = said
 }
 
 // file is a file of its own.

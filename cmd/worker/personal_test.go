@@ -202,7 +202,10 @@ func (d *diary) publish() {
 	person, broken := link(hanName, idNumber, "o"), link(hanName, idNumber, "o")[:90]
 	send := d.send
 	// Where they belong, with vendors that talk.
-	for _, vendor := range []string{"o", "say-plainly", "say-escaped", "say-as-page", "say-as-header", "say-as-text"} {
+	for _, vendor := range []string{"o", "say-as-page", "say-as-header", "say-as-text"} {
+		send(links, link(hanName, idNumber, vendor))
+	}
+	for _, vendor := range []string{"say-plainly", "say-escaped"} {
 		send(links, link(hanName, idNumber, vendor))
 		send(links, link(escaped(hanName), idNumber, vendor))
 		send(links, link(latinName, idNumber, vendor))

@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -35,15 +34,10 @@ type office struct {
 	doctor doctor.Doctor
 }
 
-// newOffice has every answer of the vendor pass through answer, which may be nil.
-func newOffice(t *testing.T, answer func(sim http.Handler) http.Handler) *office {
+func newOffice(t *testing.T) *office {
 	t.Helper()
 	o := &office{sim: esssim.New(esssim.Config{Rate: 20})}
-	var h http.Handler = o.sim
-	if answer != nil {
-		h = answer(h)
-	}
-	o.server = httptest.NewServer(h)
+	o.server = httptest.NewServer(o.sim)
 	t.Cleanup(o.server.Close)
 	asked := slices.DeleteFunc(handlers.Routes(nil, handlers.Defaults{}), func(r event.Route) bool {
 		return !slices.Contains([]string{bindAction, linkAction, grantAction}, r.Action) // there may be more by now
@@ -74,7 +68,7 @@ const noServer = "bad connection: no server, for this test"
 
 // TestVendor_healthy asks each action once, which changes nothing at the vendor.
 func TestVendor_healthy(t *testing.T) {
-	o := newOffice(t, nil)
+	o := newOffice(t)
 	before := o.state()
 	list := examine(t, o.doctor)
 	expect(t, list, noServer)
@@ -103,7 +97,7 @@ func TestVendor_healthy(t *testing.T) {
 
 // TestVendor_notAsked says nothing of the vendor.
 func TestVendor_notAsked(t *testing.T) {
-	o := newOffice(t, nil)
+	o := newOffice(t)
 	o.doctor.Vendor = nil
 	if list := examine(t, o.doctor); len(list) != 1 || len(o.sim.Calls()) > 0 {
 		t.Errorf("%v after %d calls, want nothing of the vendor and no call", list, len(o.sim.Calls()))
@@ -112,7 +106,7 @@ func TestVendor_notAsked(t *testing.T) {
 
 // TestVendor_unknownAction leaves alone what it knows no harmless call of.
 func TestVendor_unknownAction(t *testing.T) {
-	o := newOffice(t, nil)
+	o := newOffice(t)
 	o.doctor.Routes = append(o.doctor.Routes, event.Route{Type: "later", Action: "DeleteEverything", Product: "ess"})
 	expect(t, examine(t, o.doctor), noServer, "warn actions ess: DeleteEverything was not asked")
 	if n := len(o.sim.Calls()); n != 3 {
@@ -198,7 +192,7 @@ func TestVendor_broken(t *testing.T) {
 		}, []string{"bad vendor settings: --tencentcloud-secret-key-file: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := newOffice(t, nil)
+			o := newOffice(t)
 			tt.change(o)
 			before := o.state()
 			list := examine(t, o.doctor)
@@ -234,7 +228,7 @@ func TestVendor_clock(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.off.String(), func(t *testing.T) {
-			o := newOffice(t, nil)
+			o := newOffice(t)
 			if tt.off != 0 {
 				o.sim.Inject(esssim.Fault{Kind: esssim.Clock, Offset: tt.off})
 			}
