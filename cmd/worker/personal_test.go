@@ -242,7 +242,7 @@ func (d *diary) publish() {
 	send(links, link(hanName, idNumber, "say-plainly"), "ce-person", hanName, "x-person", hanName+" "+phone, "x-"+idNumber, "1",
 		"ce-traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "ce-tracestate", "p="+idNumber)
 	for _, vendor := range []string{"o", "say-plainly"} {
-		filler := strings.Repeat("x", 128-len(idNumber)/2) + "/"
+		filler := strings.Repeat("x", 110) + "/" // the log cuts at 128 bytes, within the number
 		send(links, link(hanName, idNumber, vendor), "ce-id", vendor+idNumber, "ce-source", "/hr?phone="+phone, "ce-subject", hanName, "ce-correlationid", phone)
 		send(links, link(hanName, idNumber, vendor), "ce-id", vendor+filler[len(vendor)+1:]+"/"+idNumber, "ce-source", filler+idNumber)
 	}

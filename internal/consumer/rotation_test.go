@@ -45,6 +45,7 @@ func TestRotation_nobodyNotices(t *testing.T) {
 		for _, next := range []string{"AKIDsecond", "AKIDthird"} {
 			y.sim.AddKey(esssim.Key{SecretID: next, SecretKey: "key-of-" + next})
 			write("id", next)
+			y.publish(3 * 8)
 			time.Sleep(500 * time.Millisecond) // half of the new key is there, and the old one still signs
 			write("key", "key-of-"+next)
 			for range 3 {
