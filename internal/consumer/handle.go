@@ -119,10 +119,11 @@ func (l *lane) try(ctx context.Context, d *delivery, t *trip, leave func()) (dat
 	}
 	d.patience.Store(0)
 	replays, _ := dlq.Generation(d.msg.Header)
+	asked := time.Now()
 	err = l.gate.Slot(ctx, fleet.Ask{Replay: replays > 0, Behind: d.behind})
 	leave()
 	l.moved(d)
-	t.waited = time.Since(t.start)
+	t.waited = time.Since(asked)
 	if _, refused := errors.AsType[*fleet.ClosedError](err); refused {
 		return nil, err
 	}

@@ -95,9 +95,9 @@ const kindOK fault.Kind = "ok"
 func (m metrics) of(route event.Route, topo topology.Names) laneMetrics {
 	name := attrLane.String(route.Type)
 	lm := laneMetrics{m, route.Type, newUnder(name), map[string]under{}, map[fault.Kind]under{}, map[string]under{}}
-	for _, o := range []string{succeeded, duplicate, lettered, retrying, waited} {
+	for _, o := range []string{succeeded, duplicate, lettered, retrying, waited, unsettled} {
 		attrs := append(processed(route.Type, topo.EventSubject(route.Type)), name, attrOutcome.String(o))
-		if o == lettered || o == retrying {
+		if o == lettered || o == retrying || o == unsettled {
 			attrs = append(attrs, semconv.ErrorTypeKey.String(o))
 		}
 		lm.outcomes[o] = newUnder(attrs...)
@@ -144,7 +144,7 @@ func (m *laneMetrics) watch(h *hand) (stop func(), err error) {
 // record counts one delivery.
 func (m *laneMetrics) record(ctx context.Context, d *delivery, t *trip) {
 	now := time.Now()
-	outcome := m.outcomes[t.outcome]
+	outcome := m.outcomes[t.cameTo()]
 	m.consumed.Add(ctx, 1, outcome.add...)
 	m.process.Record(ctx, now.Sub(t.start).Seconds(), outcome.record...)
 	if t.made {
@@ -160,7 +160,8 @@ func (m *laneMetrics) record(ctx context.Context, d *delivery, t *trip) {
 			attrLane.String(m.name), attrReason.String(string(t.reason)), attrCode.String(m.codes.Of(t.fault.Code))))
 	}
 	if t.result != "" && t.err == nil {
-		m.age.Record(ctx, now.Sub(d.stored).Seconds(), m.lane.record...)
+		// The server's clock may be ahead, and a sum that falls would read as a new start.
+		m.age.Record(ctx, max(0, now.Sub(d.stored).Seconds()), m.lane.record...)
 	}
 }
 

@@ -20,7 +20,7 @@ func (l *lane) report(ctx context.Context, d *delivery, t *trip) {
 	l.metrics.record(ctx, d, t)
 	id := mask.Cut(mask.Text(d.event.ID()), 128)
 	if span.IsRecording() {
-		span.SetAttributes(attribute.String("essworker.outcome", t.outcome),
+		span.SetAttributes(attribute.String("essworker.outcome", t.cameTo()),
 			semconv.MessagingMessageID(id), attribute.Int64("essworker.delivery", int64(d.number))) //nolint:gosec // a delivery count
 	}
 	level := slog.LevelInfo
@@ -54,6 +54,8 @@ func (l *lane) report(ctx context.Context, d *delivery, t *trip) {
 	}
 	if t.err != nil {
 		level = slog.LevelError
+		span.SetAttributes(semconv.ErrorTypeKey.String(unsettled))
+		span.SetStatus(codes.Error, "not settled")
 		attrs = append(attrs, slog.String("not_settled", mask.Text(t.err.Error())))
 	}
 	if sc := span.SpanContext(); sc.IsSampled() {

@@ -24,7 +24,16 @@ const (
 	lettered  = "lettered"  // a letter and a failure result are stored
 	retrying  = "retrying"  // it comes again, one attempt poorer
 	waited    = "waiting"   // it comes again, and has lost nothing
+	unsettled = "unsettled" // of metrics and spans: what it came to could not be carried out, and it comes again by itself
 )
+
+// cameTo is the outcome that counts: what was to be done about an event, if it was done.
+func (t *trip) cameTo() string {
+	if t.err != nil {
+		return unsettled
+	}
+	return t.outcome
+}
 
 // brokerPause is the wait before an event comes again that the broker has kept us
 // from working on.
@@ -131,6 +140,7 @@ func (l *lane) park(ctx context.Context, d *delivery, t *trip) error {
 
 // resume finishes what an earlier delivery began: its letter is stored, the rest may not be.
 func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) error {
+	t.outcome, t.letter = duplicate, id
 	var letter dlq.Letter
 	err := l.insist(ctx, func() (err error) {
 		letter, err = l.letters.Get(ctx, id)
@@ -139,7 +149,7 @@ func (l *lane) resume(ctx context.Context, d *delivery, t *trip, id uint64) erro
 	if err != nil {
 		return err
 	}
-	t.outcome, t.letter, t.reason = duplicate, id, letter.Reason
+	t.reason = letter.Reason
 	t.fault = &fault.Error{Kind: fault.Permanent, Code: letter.Code, Message: letter.Message, RequestID: letter.RequestID}
 	if err := l.publishFailure(ctx, d, letter.Reason, t.fault, letter.Attempts, id); err != nil {
 		return err

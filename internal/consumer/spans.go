@@ -65,8 +65,8 @@ func (s spans) start(ctx context.Context, d *delivery, at time.Time) context.Con
 		ctx = extract(ctx, parent, state)
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: trace.SpanContextFromContext(ctx)}))
 	}
-	if writer := trace.SpanContextFromContext(extract(context.Background(), dlq.TraceOf(d.msg.Header), "")); writer.IsValid() {
-		_, origin := dlq.Generation(d.msg.Header)
+	replays, origin := dlq.Generation(d.msg.Header)
+	if writer := trace.SpanContextFromContext(extract(context.Background(), dlq.TraceOf(d.msg.Header), "")); replays > 0 && writer.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: writer, Attributes: []attribute.KeyValue{
 			attribute.Int64("essworker.letter", int64(origin)), //nolint:gosec // a sequence number
 		}}))

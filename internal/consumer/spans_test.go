@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -16,6 +18,7 @@ import (
 
 	"essworker/internal/esssim"
 	"essworker/internal/event"
+	"essworker/internal/handlers"
 )
 
 // TestSpans_tellAnEventsWay: one trace from its publisher to who takes the result. A
@@ -33,6 +36,7 @@ func TestSpans_tellAnEventsWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		header.Set("ce-traceparent", "00-"+trace+"-"+publisher+"-01")
+		header.Set("Dlq-Trace", "00-"+trace+"-"+publisher+"-01") // a publisher's word is no letter's
 		y.raw("employee.onboarded", header, body)
 		y.settle(time.Minute)
 		letter := y.letters()[0].ID
@@ -107,26 +111,7 @@ func TestMetrics_count(t *testing.T) {
 		y.send("employee.onboarded", "good", data("employee.onboarded", 1))
 		y.send("employee.onboarded", "bad", `{"userId":7}`)
 		y.settle(time.Minute)
-		var all metricdata.ResourceMetrics
-		if err := reader.Collect(t.Context(), &all); err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]int64{}
-		for _, scope := range all.ScopeMetrics {
-			for _, m := range scope.Metrics {
-				switch d := m.Data.(type) {
-				case metricdata.Sum[int64]:
-					for _, p := range d.DataPoints {
-						got[under(m.Name, p.Attributes)] += p.Value
-					}
-				case metricdata.Histogram[float64]:
-					for _, p := range d.DataPoints {
-						got[under(m.Name, p.Attributes)] += int64(p.Count)
-					}
-				}
-			}
-		}
-		maps.DeleteFunc(got, func(_ string, n int64) bool { return n == 0 })
+		got := counted(t, reader)
 		want := map[string]int64{
 			"messaging.client.consumed.messages succeeded":                               1,
 			"messaging.client.consumed.messages lettered lettered":                       1,
@@ -145,6 +130,78 @@ func TestMetrics_count(t *testing.T) {
 			t.Errorf("counted (-want +got):\n%s", d)
 		}
 	})
+}
+
+// TestMetrics_whatWasNotSettled: a delivery that could not be settled came to nothing, whatever
+// the vendor said, and its span says so.
+func TestMetrics_whatWasNotSettled(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, y *yard) {
+		reader := sdkmetric.NewManualReader()
+		y.meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+		spans := tracetest.NewSpanRecorder()
+		y.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+		called, cut := make(chan bool), make(chan bool)
+		routes := handlers.Routes(y.api(), handlers.Defaults{Operator: esssim.OperatorUserID})
+		for i := range routes {
+			routes[i].Prepare = func([]byte) (event.Job, error) {
+				return event.Job{Subject: "s", Call: func(context.Context) ([]byte, error) {
+					close(called)
+					<-cut
+					return []byte(`{}`), nil
+				}}, nil
+			}
+		}
+		_, _, kill := y.start(routes)
+		y.send("employee.onboarded", "e1", data("employee.onboarded", 1))
+		<-called
+		go func() {
+			time.Sleep(time.Second) // kill has cut the connection, and waits
+			close(cut)
+		}()
+		kill()
+		got := counted(t, reader)
+		want := map[string]int64{
+			"messaging.client.consumed.messages unsettled unsettled": 1,
+			"messaging.process.duration unsettled unsettled":         1,
+			"essworker.vendor.calls ok":                              1,
+			"essworker.slot.wait":                                    1,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("counted (-want +got):\n%s", d)
+		}
+		span := spans.Ended()[len(spans.Ended())-1]
+		attrs := attribute.NewSet(span.Attributes()...)
+		if why, _ := attrs.Value("error.type"); span.Status().Code != codes.Error || why.AsString() != "unsettled" {
+			t.Errorf("span %q: %v, error.type %q, want an error of type unsettled", span.Name(), span.Status(), why.AsString())
+		}
+	})
+}
+
+// counted are the counts of all series that are not 0.
+func counted(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch d := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range d.DataPoints {
+					got[under(m.Name, p.Attributes)] += p.Value
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range d.DataPoints {
+					got[under(m.Name, p.Attributes)] += int64(p.Count)
+				}
+			}
+		}
+	}
+	maps.DeleteFunc(got, func(_ string, n int64) bool { return n == 0 })
+	return got
 }
 
 // under names a series by its metric and what tells it from others in the test.
