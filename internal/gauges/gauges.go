@@ -133,7 +133,7 @@ func (g *Gauges) howSynced(ctx context.Context) map[string]bool {
 	}
 	g.syncs, g.asked = map[string]bool{}, time.Now()
 	for _, u := range g.Monitors {
-		always, err := doctor.SyncsAlways(ctx, u)
+		always, err := g.asksSync(ctx, u)
 		if err != nil {
 			g.Log.Warn("the server's monitoring does not tell how it syncs", "url", u.Redacted(), "error", err)
 			continue
@@ -141,6 +141,14 @@ func (g *Gauges) howSynced(ctx context.Context) map[string]bool {
 		g.syncs[u.Host] = always
 	}
 	return g.syncs
+}
+
+// asksSync asks one server, which has its share of half a look: one that hangs must not
+// cost the rest of what is looked at.
+func (g *Gauges) asksSync(ctx context.Context, u *url.URL) (always bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait/2/time.Duration(len(g.Monitors)))
+	defer cancel()
+	return doctor.SyncsAlways(ctx, u)
 }
 
 // copies are how many copies a stream is to have, and how many are up to date.

@@ -59,12 +59,11 @@ func collect(t *testing.T, reader sdkmetric.Reader) map[string]float64 {
 	}
 	got := map[string]float64{}
 	name := func(metric string, attrs attribute.Set) string {
-		var metricSb61 strings.Builder
+		words := []string{metric}
 		for _, a := range attrs.ToSlice() {
-			metricSb61.WriteString(" " + a.Value.String())
+			words = append(words, a.Value.String())
 		}
-		metric += metricSb61.String()
-		return metric
+		return strings.Join(words, " ")
 	}
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
@@ -130,10 +129,13 @@ func TestServe(t *testing.T) {
 }
 
 // TestServe_syncs: servers whose monitoring is known tell how they sync; one that does
-// not answer tells nothing.
+// not answer tells nothing, and keeps none of the others from telling.
 func TestServe_syncs(t *testing.T) {
 	server := func(config string) *url.URL {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if config == "" {
+				<-r.Context().Done()
+			}
 			_, _ = w.Write([]byte(`{"config":` + config + `}`))
 		}))
 		t.Cleanup(s.Close)
@@ -144,8 +146,9 @@ func TestServe_syncs(t *testing.T) {
 		return u
 	}
 	always, late, silent := server(`{"sync_always":true}`), server(`{"sync_interval":120000000000}`), server(`nothing`)
+	hung := server("")
 	b := natstest.New(t, typ)
-	read := serve(t, b, gauges.Config{Monitors: []*url.URL{always, late, silent}})
+	read := serve(t, b, gauges.Config{Monitors: []*url.URL{hung, always, late, silent}})
 	var got map[string]float64
 	for tick := time.NewTicker(time.Millisecond); len(got) == 0; <-tick.C {
 		if err := t.Context().Err(); err != nil {
