@@ -7,11 +7,14 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+
+	"essworker/internal/fault"
 )
 
 // metrics are the gates' instruments.
 type metrics struct {
 	transitions metric.Int64Counter
+	codes       *fault.Labels
 }
 
 func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
@@ -38,10 +41,13 @@ func newMetrics(m metric.Meter, f *Fleet) (metrics, error) {
 		o.ObserveInt64(tenants, int64(len(f.HeldTenants())))
 		return nil
 	}, open, held, tenants, pace)
-	return metrics{transitions}, errors.Join(err1, err2, err3, err4, err5, err6)
+	return metrics{transitions, &fault.Labels{}}, errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 func (m metrics) transition(lane, of, to, code string) {
+	if code != "" {
+		code = m.codes.Of(code)
+	}
 	m.transitions.Add(context.Background(), 1, metric.WithAttributes(
 		attribute.String("lane", lane), attribute.String("of", of), attribute.String("to", to), attribute.String("code", code)))
 }
