@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,6 +31,11 @@ type client struct {
 // role is whose work the command is, for a user whose name does not tell. If the server
 // denies something ctx ends, see [endsWhenDenied].
 func dial(ctx context.Context, cfg natsconn.Config, role roles.Role) (*nats.Conn, jetstream.JetStream, error) {
+	// A command lives for seconds: a fifth of its processor time is worth the memory that
+	// rarer collections take (100,000 letters: 110 MB in place of 70).
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	nc, err := natsconn.Connect(ctx, cfg, natsconn.Options{
 		Name: "essworker cli " + workerName(), InboxPrefix: inboxOf(cfg, role), Log: slog.New(slog.DiscardHandler), NoRetry: true,
 		Denied: denial(ctx),
