@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"slices"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -24,7 +23,7 @@ import (
 type spans struct {
 	tracer  trace.Tracer
 	name    string
-	same    []trace.SpanStartOption // for all deliveries, made once
+	same    []attribute.KeyValue // of all deliveries
 	letter  sends
 	results map[string]sends // by type
 }
@@ -38,9 +37,7 @@ type sends struct {
 func newSpans(p trace.TracerProvider, route event.Route, topo topology.Names) spans {
 	s := spans{
 		tracer: p.Tracer("essworker/consumer"), name: "process " + route.Type,
-		same: []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(processed(route.Type, topo.EventSubject(route.Type))...),
-		},
+		same:    processed(route.Type, topo.EventSubject(route.Type)),
 		letter:  newSends(route.Type+" letter", topo.LetterSubject("{reason}", route.Type, "{key}")),
 		results: map[string]sends{},
 	}
@@ -58,22 +55,30 @@ func newSends(what, template string) sends {
 
 // start begins the span of one delivery, as a child of the event's own trace, so that
 // one trace tells all, and linked to it, as the conventions want it. The span of a replay
-// is linked to the one that wrote the letter.
+// is linked to the one that wrote the letter. Most spans are not sampled: what only a
+// sampled one needs comes after that is known.
 func (s spans) start(ctx context.Context, d *delivery, at time.Time) context.Context {
-	opts := append(slices.Clip(s.same), trace.WithTimestamp(at))
-	if parent, state := event.TraceParent(d.event); parent != "" {
-		ctx = extract(ctx, parent, state)
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: trace.SpanContextFromContext(ctx)}))
+	parent, state := event.TraceParent(d.event)
+	ctx = extract(ctx, parent, state)
+	publisher := trace.SpanContextFromContext(ctx)
+	ctx, span := s.tracer.Start(ctx, s.name, consumerSpan, trace.WithTimestamp(at))
+	if !span.IsRecording() {
+		return ctx
+	}
+	span.SetAttributes(s.same...)
+	if publisher.IsValid() {
+		span.AddLink(trace.Link{SpanContext: publisher})
 	}
 	replays, origin := dlq.Generation(d.msg.Header)
 	if writer := trace.SpanContextFromContext(extract(context.Background(), dlq.TraceOf(d.msg.Header), "")); replays > 0 && writer.IsValid() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: writer, Attributes: []attribute.KeyValue{
+		span.AddLink(trace.Link{SpanContext: writer, Attributes: []attribute.KeyValue{
 			attribute.Int64("essworker.letter", int64(origin)), //nolint:gosec // a sequence number
-		}}))
+		}})
 	}
-	ctx, _ = s.tracer.Start(ctx, s.name, opts...)
 	return ctx
 }
+
+var consumerSpan = trace.WithSpanKind(trace.SpanKindConsumer)
 
 // send stores a message within a span of its own.
 func (s spans) send(ctx context.Context, what sends, store func(context.Context) error) error {
