@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,14 +12,9 @@ import (
 // sees what it shows.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if os.IsNotExist(err) {
-		t.Skip("there is no README.md")
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	text := read(t, filepath.Join(root, "README.md"))
 	r := newcomer{t: t, dir: t.TempDir()}
-	for _, block := range blocks(string(text), "sh") {
+	for _, block := range blocks(text, "sh") {
 		for line := range strings.Lines(block) {
 			r.types(strings.TrimSpace(line))
 		}
@@ -31,7 +25,7 @@ func TestREADME(t *testing.T) {
 	until(t, "the event of README.md succeeds", func() bool {
 		return strings.Contains(r.run("worker results --json"), `"type":"employee.bound"`)
 	})
-	for _, block := range blocks(string(text), "text") {
+	for _, block := range blocks(text, "text") {
 		if !strings.Contains(sameDay(r.seen), sameDay(block)) {
 			t.Errorf("README.md shows\n%s\nits commands printed\n%s", block, r.seen)
 		}
