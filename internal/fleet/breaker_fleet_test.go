@@ -85,34 +85,37 @@ func TestFleetBreaker_atOnce(t *testing.T) {
 		reader := metric.NewManualReader()
 		c.meter = metric.NewMeterProvider(metric.WithReader(reader)).Meter("test")
 		crew := c.crew(4)
-		calls := make(chan struct{})
+		var calls []chan struct{} // in the order they end
 		for i := range 80 {
+			call := make(chan struct{})
+			calls = append(calls, call)
 			go func() {
 				_, _, _ = crew[i%4].gate("a").Do(t.Context(), fleet.Call{}, func(context.Context) ([]byte, error) {
-					<-calls
+					<-call
 					return nil, transient
 				})
 			}()
 		}
 		synctest.Wait()
 		start := time.Now()
-		for range 80 {
-			calls <- struct{}{}
+		for crew[3].state("a") != "open" && len(calls) > 0 {
+			close(calls[0])
+			calls = calls[1:]
 			time.Sleep(50 * time.Millisecond)
-			if crew[3].state("a") == "open" {
-				break
-			}
 		}
 		if took := time.Since(start); took > 500*time.Millisecond {
 			t.Errorf("the breaker is open after %v of failures every 50 ms, want five of them", took)
 		}
-		close(calls)
+		for _, call := range calls {
+			close(call)
+		}
 		spread()
 		if d := cmp.Diff(repeat("open", 4), states(crew, "a")); d != "" {
 			t.Errorf("breakers (-want +got):\n%s", d)
 		}
 		enter(t, crew[1].gate("a"))
 		do(t, crew[1].gate("a"), fleet.Call{}, transient)
+		spread()
 		enter(t, crew[2].gate("a"))
 		do(t, crew[2].gate("a"), fleet.Call{}, nil)
 		spread()

@@ -8,6 +8,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -221,7 +222,7 @@ func (f *Fleet) closed(b Bar, wait time.Duration) error {
 		done = "open"
 	}
 	// How long a probe takes is unknown; if it fails, the next is no further away than this.
-	return &ClosedError{Why: what + " is " + done + ": " + b.Why, RetryIn: min(wait, f.ProbeEvery())}
+	return &ClosedError{Why: what + " is " + done + ": " + cmp.Or(b.Why, b.Code), RetryIn: min(wait, f.ProbeEvery())}
 }
 
 // unreachable notes, now and then, that the fleet's records cannot be had, and gives
