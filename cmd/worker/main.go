@@ -101,8 +101,17 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	for _, warning := range strayVariables(os.Environ(), variables(parser.Model.Node)) {
 		fmt.Fprintln(errOut, "worker: warning:", warning)
 	}
+	if plain, ok := reflect.TypeAssert[plainCmd](cmd.Selected().Target.Addr()); ok {
+		return report(errOut, usage, denied(ctx, plain.Run(ctx, s)))
+	}
 	cmd.Bind(cmd)
 	return report(errOut, usage, denied(ctx, cmd.Run()))
+}
+
+// plainCmd is a command that asks nothing of the parser. It is run without it: the model
+// of the command line is a megabyte, which a worker would keep for life.
+type plainCmd interface {
+	Run(ctx context.Context, s streams) error
 }
 
 // explain is a flag's help with its default and its variable. A flag without a
