@@ -63,7 +63,7 @@ func (demoCmd) Run(ctx context.Context, s streams) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder in the end
 	set := simulated("http://127.0.0.1:9080")
-	api, err := set.vendor(esssim.New(esssim.Config{Rate: 20}), metricnoop.NewMeterProvider())
+	api, err := set.vendor(esssim.New(esssim.Config{Rate: 20}), metricnoop.NewMeterProvider(), nil)
 	if err != nil {
 		return err
 	}

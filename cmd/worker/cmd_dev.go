@@ -51,7 +51,7 @@ func (c *devCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	set := simulated("http://" + simAddr)
 	set.Fleet.Rate, set.Telemetry = c.Rate, c.Telemetry
-	api, err := set.vendor(nil, tel.Meter)
+	api, err := set.vendor(nil, tel.Meter, tel.Log)
 	if err != nil {
 		return err
 	}

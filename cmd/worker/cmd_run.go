@@ -58,7 +58,7 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	}
 	defer closeTelemetry(tel)
 	// Read here, where a wrong credential file is still a wrong setting and nothing has begun.
-	api, err := c.vendor(nil, tel.Meter)
+	api, err := c.vendor(nil, tel.Meter, tel.Log)
 	if err != nil {
 		return err
 	}
@@ -129,9 +129,9 @@ type worker struct {
 
 // vendor is the client of the vendor. The transport is the network if it is nil. An
 // error is a wrong setting: a credential that cannot be read, say.
-func (s *settings) vendor(transport http.RoundTripper, meter metric.MeterProvider) (*essapi.Client, error) {
+func (s *settings) vendor(transport http.RoundTripper, meter metric.MeterProvider, log *slog.Logger) (*essapi.Client, error) {
 	api, err := essapi.New(s.Vendor, essapi.Options{
-		Transport: transport, Concurrency: 3 * s.Lanes.Concurrency, Meter: meter.Meter("essworker/essapi"),
+		Transport: transport, Concurrency: 3 * s.Lanes.Concurrency, Meter: meter.Meter("essworker/essapi"), Log: log,
 	})
 	if err != nil {
 		return nil, exit{exitUsage, err}

@@ -114,7 +114,7 @@ func spelled(i sdkmetric.Instrument) (name, kind string) {
 func playWorker(t *testing.T, meter *sdkmetric.MeterProvider, registry *prometheus.Registry) {
 	t.Helper()
 	set := simulated("http://127.0.0.1:9080")
-	api, err := set.vendor(esssim.New(esssim.Config{Rate: 20}), meter)
+	api, err := set.vendor(esssim.New(esssim.Config{Rate: 20}), meter, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

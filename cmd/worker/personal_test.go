@@ -104,7 +104,7 @@ func newDiary(t *testing.T) *diary {
 	set := simulated(d.vendor.URL)
 	set.Fleet.Rate, set.Fleet.BreakerFailures = 0, 1000
 	set.Lanes.MaxAttempts, set.Lanes.BackoffMin, set.Lanes.BackoffMax = 2, time.Millisecond, 2*time.Millisecond
-	api, err := set.vendor(nil, meter)
+	api, err := set.vendor(nil, meter, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func TestRoles_worker(t *testing.T) {
 		}
 		sim := esssim.New(esssim.Config{})
 		set := simulated("http://127.0.0.1:9080")
-		api, err := set.vendor(sim, metricnoop.NewMeterProvider())
+		api, err := set.vendor(sim, metricnoop.NewMeterProvider(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

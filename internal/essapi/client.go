@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
@@ -48,6 +49,8 @@ type Options struct {
 	Concurrency int
 	// Meter takes the Client's metrics; nil is none.
 	Meter metric.Meter
+	// Log says when a credential is replaced, or its files cannot be used; nil is nobody.
+	Log *slog.Logger
 }
 
 // Client calls the vendor. It is safe for concurrent use; close it when done.
@@ -75,13 +78,17 @@ func New(cfg Config, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := newKeyring(cfg.shared(), m.reloads)
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	shared, err := newKeyring(cfg.shared(), m.reloads, log)
 	if err != nil {
 		return nil, err
 	}
 	own := shared
 	if s := cfg.basic(); s.given() {
-		if own, err = newKeyring(s, m.reloads); err != nil {
+		if own, err = newKeyring(s, m.reloads, log); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -39,6 +40,16 @@ type secret struct {
 
 // secrets are id, key and token, in this order.
 type secrets [3]secret
+
+// files are the paths of those parts that are files.
+func (s secrets) files() (paths []string) {
+	for _, p := range s {
+		if p.file != "" {
+			paths = append(paths, p.file)
+		}
+	}
+	return paths
+}
 
 func (s secrets) given() bool {
 	for _, p := range s {
@@ -141,19 +152,21 @@ type keyring struct {
 	watched bool
 	start   time.Time
 	reloads metric.Int64Counter
+	log     *slog.Logger
 
 	current atomic.Pointer[credential]
 	due     atomic.Int64 // time since start of the next look, as a time.Duration
-	mu      sync.Mutex   // held while looking; guards pending
+	mu      sync.Mutex   // held while looking; guards what follows
 	pending *credential  // a changed set, seen once
+	unfit   string       // what the last look found wrong with the files; empty is nothing
 }
 
-func newKeyring(s secrets, reloads metric.Int64Counter) (*keyring, error) {
+func newKeyring(s secrets, reloads metric.Int64Counter, log *slog.Logger) (*keyring, error) {
 	cred, _, err := s.read()
 	if err != nil {
 		return nil, err
 	}
-	k := &keyring{secrets: s, start: time.Now(), reloads: reloads}
+	k := &keyring{secrets: s, start: time.Now(), reloads: reloads, log: log}
 	for _, p := range s {
 		k.watched = k.watched || p.file != ""
 	}
@@ -192,6 +205,7 @@ func (k *keyring) replaced(ctx context.Context, refused *credential, now time.Ti
 func (k *keyring) look(ctx context.Context, now time.Time, trust bool) {
 	k.due.Store(int64(now.Sub(k.start) + recheck))
 	next, written, err := k.secrets.read()
+	k.tell(err)
 	switch age := now.Sub(written); {
 	case err != nil:
 		k.pending = nil
@@ -202,8 +216,22 @@ func (k *keyring) look(ctx context.Context, now time.Time, trust bool) {
 		k.pending = nil
 		k.current.Store(&next)
 		k.count(ctx, "taken")
+		k.log.Info("the vendor's credential was replaced", "files", k.secrets.files())
 	default:
 		k.pending = &next
+	}
+}
+
+// tell says once what is wrong with the files, and once that it is over: their looks
+// are a second apart.
+func (k *keyring) tell(err error) {
+	switch {
+	case err != nil && err.Error() != k.unfit:
+		k.unfit = err.Error()
+		k.log.Warn("the vendor's credential files cannot be used; the last good credential stays in force", "why", err)
+	case err == nil && k.unfit != "":
+		k.unfit = ""
+		k.log.Info("the vendor's credential files can be used again", "files", k.secrets.files())
 	}
 }
 

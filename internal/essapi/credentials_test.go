@@ -2,6 +2,7 @@ package essapi_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -184,7 +185,8 @@ func TestCredentials_unreadableFilesKeepTheLastSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t)
 		vendor := &generation{accepts: "1"}
-		c := newClientWith(t, f.config(), essapi.Options{Transport: vendor})
+		var log strings.Builder
+		c := newClientWith(t, f.config(), essapi.Options{Transport: vendor, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		for name, spoil := range map[string]func(){
 			"vanished":   func() { _ = os.Remove(f.key) },
 			"empty":      func() { f.put(f.key, "") },
@@ -204,6 +206,19 @@ func TestCredentials_unreadableFilesKeepTheLastSet(t *testing.T) {
 			}
 			_ = os.RemoveAll(f.id)
 			f.write("1")
+			time.Sleep(time.Second)
+			if _, err := call(t.Context(), c, bind); err != nil {
+				t.Errorf("%s, and mended: %v", name, err)
+			}
+			for _, want := range []string{"cannot be used", "can be used again"} { // once each, however many looks
+				if n := strings.Count(log.String(), want); n != 1 {
+					t.Errorf("%s: %q is logged %d times, want once:\n%s", name, want, n, log.String())
+				}
+			}
+			if strings.Contains(log.String(), "html") {
+				t.Errorf("%s: what a file holds is logged:\n%s", name, log.String())
+			}
+			log.Reset()
 		}
 	})
 }
