@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,7 +56,7 @@ type Bed struct {
 type Setup struct {
 	Topology topology.Config // the zero Config is Defaults
 	Types    []string        // none: nothing is applied
-	Addr     string          // as natsd.Config.Addr
+	Addr     string          // as natsd.Config.Addr; of port 0 it is one of FreeAddrs, which stays free for a Restart
 	File     string          // as natsd.Config.File
 	Sync     bool            // sync every message, as production does; slower
 	MaxStore int64           // as natsd.Config.MaxStore
@@ -97,6 +98,9 @@ func Start(t testing.TB, s Setup) *Bed {
 	}
 	if s.Topology == (topology.Config{}) {
 		s.Topology = Defaults()
+	}
+	if strings.HasSuffix(s.Addr, ":0") {
+		s.Addr = FreeAddrs(t, 1)[0]
 	}
 	b := &Bed{
 		Topology: s.Topology, Types: s.Types, t: t,
