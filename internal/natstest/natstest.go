@@ -20,6 +20,7 @@
 package natstest
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -202,13 +203,15 @@ func (b *Bed) Connect(opts natsconn.Options, cfg natsconn.Config) *nats.Conn {
 	if opts.InboxPrefix == "" {
 		opts.InboxPrefix = "_INBOX_test"
 	}
-	opts.NoRetry = true
 	if url := b.Server.URL(); url != "" {
 		cfg.URL = natsconn.URLs(url)
 	} else if opts.InProcess == nil {
 		opts.InProcess = b.Server
 	}
-	nc, err := natsconn.Connect(b.t.Context(), cfg, opts)
+	// The server is there: a try that ran out of time, two seconds, is worth another.
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	nc, err := natsconn.Connect(ctx, cfg, opts)
 	if err != nil {
 		b.t.Fatalf("connect: %v", err)
 	}

@@ -99,7 +99,7 @@ func cluster(t *testing.T) []jetstream.JetStream {
 		}
 		t.Cleanup(func() { _ = s.Close() })
 		nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: natsconn.URLs(s.URL())}, natsconn.Options{
-			Name: t.Name(), InboxPrefix: "_INBOX_test", Log: natstest.Log(t), NoRetry: true,
+			Name: t.Name(), InboxPrefix: "_INBOX_test", Log: natstest.Log(t),
 		})
 		if err != nil {
 			t.Fatal(err)
