@@ -1,5 +1,14 @@
 package essapi
 
+import (
+	"net/http"
+
+	"essworker/internal/http1"
+)
+
+// NewTransport makes the transport that a client has of its own, for several to share.
+func NewTransport() http.RoundTripper { return http1.New(newTransport(100)) }
+
 // Authorization signs as the client does, with a signer that has nothing cached.
 func Authorization(id, key, service, host, contentType, action string, body []byte, unix int64) string {
 	s := &signer{service: service}

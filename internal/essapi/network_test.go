@@ -21,15 +21,25 @@ import (
 // Real sockets, and a network or a vendor that does its worst with them. After each of
 // these a connection that nobody can trust is not used again, and the next call is good.
 
-// brief is the time limit of a call here, long enough for a good one.
-const brief = 300 * time.Millisecond
+// Time limits of calls: of one that never ends, of one that never ends but has to begin,
+// and of one that ends by itself, however busy the machine.
+const (
+	brief    = time.Second
+	moderate = 3 * time.Second
+	patient  = time.Minute
+)
 
-// impatient is a client that waits briefly.
-func impatient(t *testing.T, endpoint string) *essapi.Client {
+// caller gives clients of an endpoint with time limits of their own, which have their
+// connections in common.
+func caller(t *testing.T, endpoint string) (within func(limit time.Duration) *essapi.Client) {
 	t.Helper()
-	cfg := config()
-	cfg.Endpoint, cfg.AllowHTTP, cfg.Timeout = endpoint, true, brief
-	return newClientWith(t, cfg, essapi.Options{})
+	cfg, rt := config(), essapi.NewTransport()
+	cfg.Endpoint, cfg.AllowHTTP = endpoint, true
+	return func(limit time.Duration) *essapi.Client {
+		t.Helper()
+		cfg.Timeout = limit
+		return newClientWith(t, cfg, essapi.Options{Transport: rt})
+	}
 }
 
 // host listens, and treats the n-th connection, from 1, after it has read a request, as
@@ -90,27 +100,28 @@ func TestNetwork(t *testing.T) {
 	silent := func(conn net.Conn) bool { _, _ = io.Copy(io.Discard, conn); return false } // until the client hangs up
 	for _, tt := range []struct {
 		name, code string
+		limit      time.Duration
 		first      func(conn *net.TCPConn) bool
 	}{
-		{"a header that drips", "Timeout", func(conn *net.TCPConn) bool { return drips(conn, "HTTP/1.1 200 OK\r\nX-Slow: ") }},
-		{"a body that drips", "Timeout", func(conn *net.TCPConn) bool {
+		{"a header that drips", "Timeout", brief, func(conn *net.TCPConn) bool { return drips(conn, "HTTP/1.1 200 OK\r\nX-Slow: ") }},
+		{"a body that drips", "Timeout", brief, func(conn *net.TCPConn) bool {
 			return drips(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 		}},
-		{"chunks that drip", "Timeout", func(conn *net.TCPConn) bool {
+		{"chunks that drip", "Timeout", brief, func(conn *net.TCPConn) bool {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 			return drips(conn, "fffff\r\n"+good)
 		}},
-		{"an error page that drips", "HTTP502", func(conn *net.TCPConn) bool {
+		{"an error page that drips", "HTTP502", moderate, func(conn *net.TCPConn) bool {
 			_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 1000000\r\n\r\n")
 			return drips(conn, "<html>")
 		}},
-		{"a reset within the answer", "ConnectionBroken", func(conn *net.TCPConn) bool {
+		{"a reset within the answer", "ConnectionBroken", patient, func(conn *net.TCPConn) bool {
 			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(good), good[:20])
 			_ = conn.SetLinger(0)
 			return false
 		}},
-		{"a reset before it", "ConnectionBroken", func(conn *net.TCPConn) bool { _ = conn.SetLinger(0); return false }},
-		{"no answer, and no end", "Timeout", func(conn *net.TCPConn) bool { return silent(conn) }},
+		{"a reset before it", "ConnectionBroken", patient, func(conn *net.TCPConn) bool { _ = conn.SetLinger(0); return false }},
+		{"no answer, and no end", "Timeout", brief, func(conn *net.TCPConn) bool { return silent(conn) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,12 +131,12 @@ func TestNetwork(t *testing.T) {
 				}
 				return answers(conn)
 			})
-			c := impatient(t, "http://"+l.Addr().String())
-			_, err := call(t.Context(), c, bind)
+			within := caller(t, "http://"+l.Addr().String())
+			_, err := call(t.Context(), within(tt.limit), bind)
 			if f := fault.Of(err); f == nil || f.Code != tt.code || meaningOf(f) != transient {
 				t.Errorf("the call = %v, want a transient %s", err, tt.code)
 			}
-			if _, err := call(t.Context(), c, bind); err != nil || connections.Load() != 2 {
+			if _, err := call(t.Context(), within(patient), bind); err != nil || connections.Load() != 2 {
 				t.Errorf("the next call = %v on connection %d, want success on a new one", err, connections.Load())
 			}
 		})
@@ -146,10 +157,10 @@ func TestNetwork_halfOpen(t *testing.T) {
 		}
 		return answers(conn)
 	})
-	c := impatient(t, "http://"+l.Addr().String())
+	within := caller(t, "http://"+l.Addr().String())
 	var got []string
-	for range 3 {
-		_, err := call(t.Context(), c, bind)
+	for _, limit := range []time.Duration{patient, brief, patient} {
+		_, err := call(t.Context(), within(limit), bind)
 		got = append(got, fmt.Sprintf("%s on connection %d", codeOf(err), connections.Load()))
 	}
 	if want := " on connection 1, Timeout on connection 1,  on connection 2"; strings.Join(got, ", ") != want {
@@ -172,13 +183,14 @@ func TestNetwork_names(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", server)
 	}}
 	defer func() { net.DefaultResolver = was }()
-	c := impatient(t, "http://vendor.invalid.:"+port)
+	within := caller(t, "http://vendor.invalid.:"+port)
 	for _, tt := range []struct {
 		code  int32
 		fault string
-	}{{2, "Unreachable"}, {5, "Unreachable"}, {3, "Unreachable"}, {-1, "Timeout"}, {0, ""}} {
+		limit time.Duration
+	}{{2, "Unreachable", patient}, {5, "Unreachable", patient}, {3, "Unreachable", patient}, {-1, "Timeout", brief}, {0, "", patient}} {
 		code.Store(tt.code)
-		_, err := call(t.Context(), c, bind)
+		_, err := call(t.Context(), within(tt.limit), bind)
 		if f := fault.Of(err); codeOf(err) != tt.fault || f != nil && meaningOf(f) != transient {
 			t.Errorf("with name servers that answer %d: %v, want %q", tt.code, err, tt.fault)
 		}

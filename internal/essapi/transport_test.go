@@ -345,15 +345,19 @@ func TestTransport_faults(t *testing.T) {
 	defer secure.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
+	// Nobody listens on the port of a client's end, and nobody else gets it.
+	client, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", plain.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close() //nolint:errcheck // a test's
 	for _, tt := range []struct {
 		name, endpoint, code string
 		want                 meaning
 	}{
 		{"certificate of nobody we know", secure.URL, "CertificateInvalid", badAction},
 		{"plain http on the port", strings.Replace(plain.URL, "http:", "https:", 1), "NotTLS", badAction},
-		{"nobody there", gone.URL, "Unreachable", transient},
+		{"nobody there", "http://" + client.LocalAddr().String(), "Unreachable", transient},
 		{"words of a broken server", babbling(t, personName+" "+personNumber+"\r\n\r\n"), "ConnectionBroken", transient},
 		{"words in a header", babbling(t, "HTTP/1.1 200 OK\r\n"+personName+personNumber+"\r\n\r\n"), "ConnectionBroken", transient},
 		{"closed at once", babbling(t, ""), "ConnectionBroken", transient},

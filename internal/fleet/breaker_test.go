@@ -171,11 +171,11 @@ func TestBreaker_probe(t *testing.T) {
 func TestBreaker_slow(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, c *camp) {
-		m := c.join()
+		crew := c.crew(2)
 		for d, want := range map[time.Duration]string{timeout/2 + 1: "open", timeout / 2: "closed"} {
 			lane := fmt.Sprint("l", int64(d))
-			for range 5 {
-				out, probe, err := m.gate(lane).Do(t.Context(), fleet.Call{}, func(context.Context) ([]byte, error) {
+			for i := range 7 { // five open the first member's own, two more the fleet's
+				out, probe, err := crew[i/5].gate(lane).Do(t.Context(), fleet.Call{}, func(context.Context) ([]byte, error) {
 					time.Sleep(d)
 					return []byte("done"), nil
 				})
@@ -184,8 +184,8 @@ func TestBreaker_slow(t *testing.T) {
 				}
 			}
 			spread()
-			if got := m.state(lane); got != want {
-				t.Errorf("after five answers that took %v the breaker is %s, want %s", d, got, want)
+			if got := crew[0].state(lane); got != want {
+				t.Errorf("after seven answers that took %v the breaker is %s, want %s", d, got, want)
 			}
 		}
 		if log := c.log.String(); strings.Count(log, "breaker opened") != 2 || !strings.Contains(log, `code=Slow why="an answer took longer than 17.5s"`) {

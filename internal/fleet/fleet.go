@@ -98,7 +98,7 @@ type Fleet struct {
 	gates     map[string]*Gate
 	quotas    map[string]*quota    // by vendor action: routes of one action share it
 	refutedAt map[string]time.Time // holds of ours that others have ended
-	answering string               // the bar whose probe this worker is telling the answer of
+	answering map[string]int       // the bars whose probes this worker is telling the answers of, and how many
 	warned    time.Time            // when the broker was last said to be away
 }
 
@@ -109,6 +109,7 @@ func Join(ctx context.Context, cfg Config, m Member) (*Fleet, error) {
 		cfg: cfg, id: memberID(m.Host, m.PID), slow: m.CallTimeout / 2, callTimeout: m.CallTimeout, log: m.Log,
 		bucket: kv.Open(m.NC, m.JS, m.Bucket), clock: newClock(), agreed: agreed{records: map[string]record{}},
 		gates: map[string]*Gate{}, quotas: map[string]*quota{}, refutedAt: map[string]time.Time{},
+		answering: map[string]int{},
 	}
 	f.self = Presence{ID: f.id, Host: m.Host, PID: m.PID, Version: m.Version, Since: time.Now().UTC(), Rate: cfg.Rate, ReplayShare: cfg.ReplayShare}
 	f.ctx, f.end = context.WithCancel(context.WithoutCancel(ctx))

@@ -35,13 +35,12 @@ func TestStates(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *camp) {
 		reader := metric.NewManualReader()
 		c.meter = metric.NewMeterProvider(metric.WithReader(reader)).Meter("test")
-		m := c.join()
-		a, b, d := m.gate("a"), gate(m.Fleet, "b", "Grant", "essbasic"), gate(m.Fleet, "d", "Other", "third")
+		m, other := c.join(), c.join()
+		b, d := gate(m.Fleet, "b", "Grant", "essbasic"), gate(m.Fleet, "d", "Other", "third")
+		m.fail("a", 5) // its own opens
+		other.fail("a", 2)
 		began := time.Now()
 		do(t, b, fleet.Call{}, badAction)
-		for range 5 {
-			do(t, a, fleet.Call{}, transient)
-		}
 		for i := range 3 {
 			time.Sleep(time.Second)
 			do(t, d, fleet.Call{Tenant: "ess:org1", Key: strconv.Itoa(i)}, badTenant)
@@ -59,6 +58,7 @@ func TestStates(t *testing.T) {
 		if d := cmp.Diff(held, m.HeldTenants(), near); d != "" {
 			t.Errorf("HeldTenants (-want +got):\n%s", d)
 		}
+		spread()
 		wantMetrics := map[string]float64{
 			"essworker.breaker.open a": 1, "essworker.breaker.open b": 0, "essworker.breaker.open d": 0,
 			"essworker.lane.held a": 0, "essworker.lane.held b": 1, "essworker.lane.held d": 0,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -327,6 +328,41 @@ func TestHold_refuted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHold_endedTogether: a worker that ends two holds of its own at the same moment is
+// not at fault for that.
+func TestHold_endedTogether(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, c *camp) {
+		m := c.join()
+		lanes := []string{"a", "b"}
+		for _, lane := range lanes {
+			do(t, m.gate(lane), fleet.Call{}, badAction)
+		}
+		time.Sleep(holdProbe)
+		var both, over sync.WaitGroup
+		both.Add(len(lanes))
+		for _, lane := range lanes {
+			over.Go(func() {
+				_, probe, err := m.gate(lane).Do(t.Context(), fleet.Call{}, func(context.Context) ([]byte, error) {
+					both.Done()
+					both.Wait()
+					return nil, nil
+				})
+				if !probe || err != nil {
+					t.Errorf("the probe of lane %s: %t, %v", lane, probe, err)
+				}
+			})
+		}
+		over.Wait()
+		for _, lane := range lanes {
+			do(t, m.gate(lane), fleet.Call{}, badAction)
+		}
+		if log := c.log.String(); strings.Contains(log, "this_worker_only=true") {
+			t.Errorf("a hold that nobody else has ended is the worker's own:\n%s", log)
+		}
+	})
 }
 
 // TestHold_lateSuccess: calls that began before the hold end when they end. A success

@@ -54,8 +54,7 @@ func (g *Gate) settle(c Call, claims []claim, err error) {
 func (g *Gate) answered(key string, flt *fault.Error) error {
 	f := g.fleet
 	var before Bar
-	f.answer(key)
-	defer f.answer("")
+	defer f.answer(key)()
 	after, err := f.change(f.ctx, key, func(b *Bar, now time.Time) bool {
 		before = *b
 		if !b.Shut() {
@@ -192,16 +191,20 @@ func (f *Fleet) moved(before, after Bar) {
 		if g, ok := f.gates[name]; ok {
 			g.breaker.reset()
 		}
-	case kind != Tenant && before.Shut() && before.By == f.id && f.answering != holdKey(kind, name):
+	case kind != Tenant && before.Shut() && before.By == f.id && f.answering[holdKey(kind, name)] == 0:
 		f.refutedAt[holdKey(kind, name)] = time.Now()
 	}
 }
 
-// answer notes which bar this worker is about to end or prolong.
-func (f *Fleet) answer(key string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answering = key
+// answer notes a bar that this worker is about to end or prolong, until it has.
+func (f *Fleet) answer(key string) (told func()) {
+	count := func(n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.answering[key] += n
+	}
+	count(1)
+	return func() { count(-1) }
 }
 
 // refuted reports whether others have ended a hold that this worker began lately: then

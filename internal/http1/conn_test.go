@@ -22,38 +22,6 @@ import (
 	"essworker/internal/http1"
 )
 
-// hangUp is a handler that answers properly and then hangs up without a word.
-func hangUp(hungUp chan<- struct{}) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		conn, out, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		_, _ = out.WriteString(ok)
-		_ = out.Flush()
-		_ = conn.Close()
-		hungUp <- struct{}{}
-	})
-}
-
-// A kept connection that the host has closed meanwhile is not used.
-func TestTransport_stale(t *testing.T) {
-	for _, secure := range []bool{false, true} {
-		hungUp := make(chan struct{}, 1)
-		server := httptest.NewUnstartedServer(hangUp(hungUp))
-		base := start(server, secure)
-		tr := newTransport(t, base)
-		for i := range 3 {
-			if got := outcomeOf(t.Context(), tr, server.URL); got.Body != "{}" {
-				t.Errorf("TLS %t, request %d = %+v, want an answer", secure, i, got)
-			}
-			<-hungUp
-		}
-		server.Close()
-	}
-}
-
 // start starts a server and gives settings that trust it.
 func start(server *httptest.Server, secure bool) *http.Transport {
 	base := settings()

@@ -20,10 +20,12 @@
 package natstest
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,7 +57,7 @@ type Bed struct {
 type Setup struct {
 	Topology topology.Config // the zero Config is Defaults
 	Types    []string        // none: nothing is applied
-	Addr     string          // as natsd.Config.Addr
+	Addr     string          // as natsd.Config.Addr; of port 0 it is one of FreeAddrs, which stays free for a Restart
 	File     string          // as natsd.Config.File
 	Sync     bool            // sync every message, as production does; slower
 	MaxStore int64           // as natsd.Config.MaxStore
@@ -97,6 +99,9 @@ func Start(t testing.TB, s Setup) *Bed {
 	}
 	if s.Topology == (topology.Config{}) {
 		s.Topology = Defaults()
+	}
+	if strings.HasSuffix(s.Addr, ":0") {
+		s.Addr = FreeAddrs(t, 1)[0]
 	}
 	b := &Bed{
 		Topology: s.Topology, Types: s.Types, t: t,
@@ -140,40 +145,51 @@ func (b *Bed) Restart() {
 	b.Resume()
 }
 
-// Stop stops the server, as the first half of Restart: an outage begins.
+// Stop stops the server, as the first half of Restart: an outage begins. Over TCP the
+// Bed's connection has noticed when it returns.
 func (b *Bed) Stop() {
 	b.t.Helper()
-	if url := b.Server.URL(); url != "" {
-		b.server.Addr = url[len("nats://"):]
-	} else {
+	url := b.Server.URL()
+	if url == "" {
 		b.NC.Close()
+	} else {
+		b.server.Addr = url[len("nats://"):]
 	}
+	changes := b.NC.StatusChanged(nats.RECONNECTING)
+	defer b.NC.RemoveStatusListener(changes)
 	if err := b.Server.Close(); err != nil {
 		b.t.Fatalf("stop the server: %v", err)
+	}
+	if url != "" && b.NC.IsConnected() {
+		b.await(changes)
 	}
 }
 
 // Resume starts the server again, as the second half of Restart: the outage ends.
 func (b *Bed) Resume() {
 	b.t.Helper()
+	changes := b.NC.StatusChanged(nats.CONNECTED)
+	defer b.NC.RemoveStatusListener(changes)
 	b.startServer()
 	if b.server.Addr == "" {
 		b.NC = b.Connect(natsconn.Options{}, b.login)
 		b.useNC()
 		return
 	}
-	if err := b.NC.ForceReconnect(); err != nil { // now, not at the end of its pause
-		b.t.Fatalf("reconnect: %v", err)
+	// At the end of the client's pause. To make it try at once would end a connection that
+	// it has just made, and the answers to what it asked over that would be lost.
+	if !b.NC.IsConnected() {
+		b.await(changes)
 	}
-	changes := b.NC.StatusChanged(nats.CONNECTED) // not before: it may just have connected, and does so again
-	defer b.NC.RemoveStatusListener(changes)
-	if b.NC.IsConnected() {
-		return
-	}
+}
+
+// await waits for the Bed's connection to change.
+func (b *Bed) await(changes <-chan nats.Status) {
+	b.t.Helper()
 	select {
 	case <-changes:
-	case <-time.After(20 * time.Second):
-		b.t.Fatalf("the client did not reconnect: it is %v", b.NC.Status())
+	case <-time.After(time.Minute):
+		b.t.Fatalf("the client is %v after a minute", b.NC.Status())
 	}
 }
 
@@ -187,13 +203,15 @@ func (b *Bed) Connect(opts natsconn.Options, cfg natsconn.Config) *nats.Conn {
 	if opts.InboxPrefix == "" {
 		opts.InboxPrefix = "_INBOX_test"
 	}
-	opts.NoRetry = true
 	if url := b.Server.URL(); url != "" {
 		cfg.URL = natsconn.URLs(url)
 	} else if opts.InProcess == nil {
 		opts.InProcess = b.Server
 	}
-	nc, err := natsconn.Connect(b.t.Context(), cfg, opts)
+	// The server is there: a try that ran out of time, two seconds, is worth another.
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	nc, err := natsconn.Connect(ctx, cfg, opts)
 	if err != nil {
 		b.t.Fatalf("connect: %v", err)
 	}
