@@ -279,7 +279,7 @@ func TestConnect_outage(t *testing.T) {
 // second refusal.
 func TestConnect_refusedLater(t *testing.T) {
 	const config = "authorization { users: [ { user: u, password: %s } ] }"
-	s := serve(t, "127.0.0.1:0", fmt.Sprintf(config, "right"))
+	s := serve(t, natstest.FreeAddrs(t, 1)[0], fmt.Sprintf(config, "right")) // it comes back there
 	url := s.URL()
 	logged := make(chan struct{}, 1000)
 	nc, err := natsconn.Connect(t.Context(), natsconn.Config{URL: natsconn.URLs(url), User: "u", Password: "right"},

@@ -98,6 +98,9 @@ func Start(t testing.TB, s Setup) *Bed {
 	if s.Topology == (topology.Config{}) {
 		s.Topology = Defaults()
 	}
+	if s.Addr == "127.0.0.1:0" { // not one that others may be given while the server is away
+		s.Addr = FreeAddrs(t, 1)[0]
+	}
 	b := &Bed{
 		Topology: s.Topology, Types: s.Types, t: t,
 		server: natsd.Config{Dir: t.TempDir(), Addr: s.Addr, File: s.File, NoSync: !s.Sync, MaxStore: s.MaxStore, Log: Log(t)},
