@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"essworker/internal/esssim"
+	"essworker/internal/handlers"
 	"essworker/internal/natstest"
 )
 
@@ -19,7 +20,7 @@ func TestFleet_quota(t *testing.T) {
 	const workers, phase = 4, 7 * 3 * quota // calls: seven seconds of three actions
 	s := newFleetSite(t)
 	fleet := s.fleet(workers)
-	ids := s.publish(2*phase + 2*3*quota)
+	ids := s.publishAhead(nil, 2*phase+2*3*quota)
 	began := s.work(3 * quota)
 	killed := s.work(phase)
 	fleet[1].kill()
@@ -47,7 +48,7 @@ func TestFleet_noVendor(t *testing.T) {
 	s.fleet(workers - 1)
 	ids := s.publish(2 * 3 * quota)
 	lame.says(`"outcome":"(retrying|waiting)".*connection refused`)
-	ids = append(ids, s.publishFrom(len(ids), phase+3*quota)...)
+	ids = s.publishAhead(ids, phase+3*quota)
 	began := time.Now()
 	ended := s.work(phase)
 	s.settled()
@@ -73,7 +74,7 @@ func TestFleet_frozen(t *testing.T) {
 	frozen.signal(syscall.SIGSTOP)
 	last := s.state(s.topo.EventsStream()).LastSeq
 	until(t, "all is done that had come before", func() bool { return s.state(s.topo.EventsStream()).FirstSeq > last })
-	ids = append(ids, s.publishFrom(len(ids), 3*3*quota)...)
+	ids = s.publishAhead(ids, 3*3*quota)
 	s.work(quota)
 	frozen.signal(syscall.SIGCONT)
 	s.settled()
@@ -105,6 +106,16 @@ func (s *site) fleet(n int) []*process {
 		w.says(`"msg":"working"`)
 	}
 	return list
+}
+
+// publishAhead publishes behind the events there are until so many more calls are to come,
+// however many were made meanwhile.
+func (s *site) publishAhead(ids []string, calls int) []string {
+	s.t.Helper()
+	for len(ids) < int(s.calls.Load())+calls {
+		ids = append(ids, s.publishFrom(len(ids), len(handlers.Types()))...)
+	}
+	return ids
 }
 
 // work waits for so many more calls, and gives the time.

@@ -15,6 +15,7 @@ import (
 	"essworker/internal/event"
 	"essworker/internal/fault"
 	"essworker/internal/handlers"
+	"essworker/internal/natstest"
 	"essworker/internal/replay"
 	"essworker/internal/topology"
 	"essworker/schemas"
@@ -54,9 +55,9 @@ type evening struct {
 
 func newEvening(t *testing.T, chance *rand.Rand) *evening {
 	t.Helper()
-	e := &evening{chance: chance, dir: t.TempDir(), addr: "127.0.0.1:0", keys: map[string]string{}}
+	e := &evening{chance: chance, dir: t.TempDir(), addr: natstest.FreeAddrs(t, 1)[0], keys: map[string]string{}}
 	e.server = start(t, nil, "natsd", e.dir, e.addr)
-	e.addr = e.server.says(`natsd listens at nats://(\S+)\n`)[1]
+	e.server.says("natsd listens")
 	e.site = newSite(t, "nats://"+e.addr, 2*time.Second, nil)
 	e.sim.Inject(esssim.Fault{Kind: esssim.Latency, Delay: time.Duration(1+chance.IntN(100)) * time.Millisecond})
 	var err error

@@ -89,9 +89,9 @@ type soaking struct {
 
 func newSoak(t *testing.T) *soaking {
 	t.Helper()
-	s := &soaking{dir: t.TempDir(), chance: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))}
-	s.server = start(t, nil, "natsd", s.dir, "127.0.0.1:0")
-	s.addr = s.server.says(`natsd listens at nats://(\S+)\n`)[1]
+	s := &soaking{dir: t.TempDir(), addr: natstest.FreeAddrs(t, 1)[0], chance: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))}
+	s.server = start(t, nil, "natsd", s.dir, s.addr)
+	s.server.says("natsd listens")
 	s.site = newSite(t, "nats://"+s.addr, 10*time.Second, nil)
 	s.began = time.Now()
 	return s

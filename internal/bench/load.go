@@ -111,7 +111,10 @@ func (l *load) attached(ctx context.Context, worker *Process) ([]string, error) 
 		select {
 		case <-tick.C:
 		case <-worker.Done():
-			return nil, worker.Ended()
+			if ctx.Err() == nil { // else it has ended with us
+				return nil, worker.Ended()
+			}
+			return nil, context.Cause(ctx)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -30,7 +30,7 @@ func TestExamine_noServer(t *testing.T) {
 		d.Connect = connect(nil, natsconn.Config{URL: natsconn.URLs(url), User: "worker", Password: mask.Secret(password)})
 		return d
 	}
-	expect(t, examine(t, at(b.Server.URL(), "right")))
+	expect(t, atLeisure(t, at(b.Server.URL(), "right")))
 
 	list := examine(t, at(b.Server.URL(), "mistaken"))
 	expect(t, list, "bad connection: …refuses the login")
@@ -157,7 +157,7 @@ func TestExamine_jetstream(t *testing.T) {
 		d := doctor.Doctor{
 			Connect: connect(s, natsconn.Config{}), Topology: natstest.Defaults(), Routes: handlers.Routes(nil, handlers.Defaults{}), Patience: time.Minute,
 		}
-		expect(t, examine(t, d), "bad jetstream: this NATS server has no JetStream")
+		expect(t, atLeisure(t, d), "bad jetstream: this NATS server has no JetStream")
 	})
 }
 

@@ -38,22 +38,22 @@ func TestExamine_cluster(t *testing.T) {
 		must[topology.Report](t, "apply")(topology.Apply(t.Context(), js, d.Topology, handlers.Types()))
 	}
 	apply(1)
-	expect(t, examine(t, d), "warn copies: the server belongs to a cluster and each message has one copy")
+	expect(t, atLeisure(t, d), "warn copies: the server belongs to a cluster and each message has one copy")
 
 	d.Topology.Replicas = 3 // asked for, and not made
-	list := complaints(examine(t, d))
+	list := complaints(atLeisure(t, d))
 	if n := len(list); n != 7 || !strings.HasPrefix(list[0], "bad bucket ESS_FLEET: num_replicas is 1, declared 3") {
 		t.Errorf("Examine complains of\n%s\nwant num_replicas of the six streams", strings.Join(list, "\n"))
 	}
 	apply(3)
-	list = complaints(examine(t, d)) // the cluster takes seconds to make them
+	list = complaints(atLeisure(t, d)) // the cluster takes seconds to make them
 	if !slices.ContainsFunc(list, func(line string) bool { return strings.Contains(line, "3 copies are asked for, and there are 1") }) {
 		t.Errorf("Examine complains of\n%s\nwant copies that are not there yet", strings.Join(list, "\n"))
 	}
 	d.Topology.Prefix = "two" // made with them
 	apply(3)
 	until(t, d, func(list []doctor.Finding) bool { return len(complaints(list)) == 0 })
-	if f := find(t, examine(t, d), "sync"); f.Verdict != doctor.OK || !strings.Contains(f.Found, "3 copies outlast") {
+	if f := find(t, atLeisure(t, d), "sync"); f.Verdict != doctor.OK || !strings.Contains(f.Found, "3 copies outlast") {
 		t.Errorf("%+v, want it to rest on the copies", f)
 	}
 
@@ -85,7 +85,7 @@ func until(t *testing.T, d doctor.Doctor, yes func([]doctor.Finding) bool) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		list := examine(t, d)
+		list := atLeisure(t, d)
 		if yes(list) {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -100,6 +101,7 @@ func TestExamine_stuckLane(t *testing.T) {
 		if err := b.NC.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.ESS_EVENTS."+durable, inbox.Subject, []byte(`{"batch":1,"expires":60000000000}`)); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the doctor asks over another connection
 		expect(t, examine(t, patient(t, b)), "warn consumer ESS_EVENTS/employee-onboarded: ack_wait is 24h", "warn consumer ESS_EVENTS/employee-onboarded: max_ack_pending is 1",
 			"bad lane employee.onboarded: 2 waiting, 1 in hand …; workers ask for them and the server has handed out none for 20m")
 		time.Sleep(2 * time.Minute)

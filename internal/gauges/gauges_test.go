@@ -2,10 +2,10 @@ package gauges_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -131,36 +131,40 @@ func TestServe(t *testing.T) {
 // TestServe_syncs: servers whose monitoring is known tell how they sync; one that does
 // not answer tells nothing, and keeps none of the others from telling.
 func TestServe_syncs(t *testing.T) {
-	server := func(config string) *url.URL {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if config == "" {
-				<-r.Context().Done()
-			}
-			_, _ = w.Write([]byte(`{"config":` + config + `}`))
-		}))
-		t.Cleanup(s.Close)
-		u, err := url.Parse(s.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u
+	answers := map[string]string{
+		"always:8222": `{"config":{"sync_always":true}}`, "late:8222": `{"config":{"sync_interval":120000000000}}`, "silent:8222": `{"config":nothing}`,
 	}
-	always, late, silent := server(`{"sync_always":true}`), server(`{"sync_interval":120000000000}`), server(`nothing`)
-	hung := server("")
-	b := natstest.New(t, typ)
-	read := serve(t, b, gauges.Config{Monitors: []*url.URL{hung, always, late, silent}})
-	var got map[string]float64
-	for tick := time.NewTicker(time.Millisecond); len(got) == 0; <-tick.C {
-		if err := t.Context().Err(); err != nil {
-			t.Fatal(err)
+	// Not over sockets: by the real clock a server has a second or so for its answer.
+	sockets := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = sockets })
+	http.DefaultTransport = monitoring(func(r *http.Request) (*http.Response, error) {
+		if answer, ok := answers[r.URL.Host]; ok {
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 		}
-		got = read()
-	}
-	maps.DeleteFunc(got, func(name string, _ float64) bool {
-		return len(name) < 30 || name[:28] != "essworker.broker.sync_always"
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	})
-	want := map[string]float64{"essworker.broker.sync_always " + always.Host: 1, "essworker.broker.sync_always " + late.Host: 0}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("gauges (-want +got):\n%s", d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := natstest.New(t, typ)
+		var cfg gauges.Config
+		for _, host := range []string{"hung:8222", "always:8222", "late:8222", "silent:8222"} {
+			cfg.Monitors = append(cfg.Monitors, &url.URL{Scheme: "http", Host: host})
+		}
+		read := serve(t, b, cfg)
+		time.Sleep(10 * time.Second) // the longest that a look takes
+		got := read()
+		maps.DeleteFunc(got, func(name string, _ float64) bool {
+			return len(name) < 30 || name[:28] != "essworker.broker.sync_always"
+		})
+		want := map[string]float64{"essworker.broker.sync_always always:8222": 1, "essworker.broker.sync_always late:8222": 0}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("gauges (-want +got):\n%s", d)
+		}
+	})
 }
+
+// monitoring answers in place of servers.
+type monitoring func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (m monitoring) RoundTrip(r *http.Request) (*http.Response, error) { return m(r) }
