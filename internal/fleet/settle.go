@@ -201,7 +201,9 @@ func (f *Fleet) answer(key string) (told func()) {
 	count := func(n int) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.answering[key] += n
+		if f.answering[key] += n; f.answering[key] == 0 {
+			delete(f.answering, key)
+		}
 	}
 	count(1)
 	return func() { count(-1) }
