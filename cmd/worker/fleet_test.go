@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"essworker/internal/esssim"
-	"essworker/internal/handlers"
 	"essworker/internal/natstest"
 )
 
@@ -112,10 +111,13 @@ func (s *site) fleet(n int) []*process {
 // however many were made meanwhile.
 func (s *site) publishAhead(ids []string, calls int) []string {
 	s.t.Helper()
-	for len(ids) < int(s.calls.Load())+calls {
-		ids = append(ids, s.publishFrom(len(ids), len(handlers.Types()))...)
+	for {
+		missing := int(s.calls.Load()) + calls - len(ids)
+		if missing <= 0 {
+			return ids
+		}
+		ids = append(ids, s.publishFrom(len(ids), missing)...)
 	}
-	return ids
 }
 
 // work waits for so many more calls, and gives the time.

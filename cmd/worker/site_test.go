@@ -143,12 +143,24 @@ func (s *site) publish(n int) []string { s.t.Helper(); return s.publishFrom(0, n
 func (s *site) publishFrom(first, n int) []string {
 	s.t.Helper()
 	var ids []string
+	var stored []jetstream.PubAckFuture // one after the other would take longer than the work on them
 	for i := range n {
 		id, msg := s.message(first + i)
-		if _, err := s.js.PublishMsg(s.t.Context(), msg); err != nil {
+		ack, err := s.js.PublishMsgAsync(msg)
+		if err != nil {
 			s.t.Fatalf("publish: %v", err)
 		}
-		ids = append(ids, id)
+		ids, stored = append(ids, id), append(stored, ack)
+	}
+	limit := time.After(patience)
+	for _, ack := range stored {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			s.t.Fatalf("publish: %v", err)
+		case <-limit:
+			s.t.Fatalf("publish: not all of %d events are confirmed after %v", n, patience)
+		}
 	}
 	return ids
 }
