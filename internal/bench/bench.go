@@ -195,10 +195,7 @@ func (t Trial) await(ctx context.Context, watch *watch, n int, failed <-chan err
 				return fmt.Errorf("no result for %v, with %d of %d there%s", stallWait, now, n, t.Worker.hint())
 			}
 		case <-t.Worker.Done():
-			if ctx.Err() == nil { // else it has ended with us
-				return t.Worker.Ended()
-			}
-			return context.Cause(ctx)
+			return t.Worker.Ended(ctx)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

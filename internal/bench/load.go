@@ -111,10 +111,7 @@ func (l *load) attached(ctx context.Context, worker *Process) ([]string, error) 
 		select {
 		case <-tick.C:
 		case <-worker.Done():
-			if ctx.Err() == nil { // else it has ended with us
-				return nil, worker.Ended()
-			}
-			return nil, context.Cause(ctx)
+			return nil, worker.Ended(ctx)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -79,7 +79,7 @@ func (p *Process) Says(ctx context.Context, pattern *regexp.Regexp) ([]string, e
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return nil, p.Ended()
+			return nil, p.Ended(ctx)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -94,9 +94,16 @@ func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
 
-// Ended is an error that says how the program ended, and what its last words were. It may
-// be called once Done is closed.
-func (p *Process) Ended() error {
+// Ended is an error that says how the program ended, and what its last words were; or
+// why ctx has, for the program ends with it. It may be called once Done is closed.
+func (p *Process) Ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return p.ended()
+}
+
+func (p *Process) ended() error {
 	return fmt.Errorf("%s has ended (%s)%s", p.name, p.cmd.ProcessState, p.hint())
 }
 
@@ -127,7 +134,7 @@ func (p *Process) Stop(within time.Duration) error {
 		return fmt.Errorf("%s has not ended %v after it was asked to%s", p.name, within, p.hint())
 	}
 	if p.err != nil {
-		return p.Ended()
+		return p.ended()
 	}
 	return nil
 }
